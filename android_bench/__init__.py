@@ -1,0 +1,1 @@
+"""Devices, the on-device runner, the measurement protocol and its raw samples. Knows nothing of operators or torch."""

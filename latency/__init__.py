@@ -1,0 +1,1 @@
+"""What is measured (OpSpec), what was measured (LatencyTable), and what follows from it (prediction)."""

@@ -1,0 +1,1 @@
+"""The face of PocketNAS: command line, the whole pipeline, configuration, the report."""

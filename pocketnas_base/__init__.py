@@ -1,0 +1,1 @@
+"""What every room shares: the error hierarchy, safe file handling, the artifact record, progress reports."""

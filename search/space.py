@@ -1,0 +1,227 @@
+"""A search space as plain data: which operators may stand where. No torch here."""
+
+import hashlib
+import json
+import tomllib
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from importlib import resources
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from latency.opspec import EMPTY, OpSpec, zero
+from pocketnas_base.errors import InputError
+from pocketnas_base.files import read_bytes
+
+MAX_SPACE_BYTES = 1024 * 1024
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+_Width = Field(ge=1, le=16_384)
+_Kernel = Field(ge=1, le=15)
+
+
+class StemSpec(_Strict):
+    """The first convolution, `kernel` x `kernel`, then batch norm and activation."""
+
+    width: int = _Width
+    kernel: int = _Kernel
+    stride: int = Field(ge=1, le=4)
+
+
+class FirstBlockSpec(_Strict):
+    """The fixed first MBConv, without shortcut (ProxylessNAS keeps it out of the search)."""
+
+    width: int = _Width
+    kernel: int = _Kernel
+    expansion: int = Field(ge=1, le=16)
+
+
+class StageSpec(_Strict):
+    """`cells` searchable blocks of one width; the first has `stride`, the others stride 1."""
+
+    width: int = _Width
+    cells: int = Field(ge=1, le=64)
+    stride: int = Field(ge=1, le=4)
+
+
+class HeadSpec(_Strict):
+    """The 1x1 convolution before global average pool and classifier."""
+
+    width: int = _Width
+
+
+class _SpaceFile(_Strict):
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
+    resolution: int = Field(ge=4, le=4096)
+    image_channels: int = Field(ge=1, le=16)
+    classes: int = Field(ge=2, le=65_536)
+    kernels: list[int] = Field(min_length=1, max_length=8)
+    expansions: list[int] = Field(min_length=1, max_length=8)
+    zero: bool
+    stem: StemSpec
+    first: FirstBlockSpec
+    stages: list[StageSpec] = Field(min_length=1, max_length=32)
+    head: HeadSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """One searchable position: the candidates that may stand there, in the space's order, Zero last where legal."""
+
+    name: str
+    candidates: tuple[OpSpec, ...]
+
+    @property
+    def in_channels(self) -> int:
+        return self.candidates[0].in_channels
+
+    @property
+    def out_channels(self) -> int:
+        return self.candidates[0].out_channels
+
+
+@dataclass(frozen=True)
+class SearchSpace:
+    """Stem, fixed first block, stages of searchable blocks, head (ProxylessNAS, section 4.2).
+
+    kernels, expansions: every combination is a candidate, kernel-major (3x3 mb3, 3x3 mb6, 5x5 mb3, ...).
+    zero: whether a block with stride 1 and equal channels may be left out.
+    """
+
+    name: str
+    resolution: int
+    image_channels: int
+    classes: int
+    kernels: tuple[int, ...]
+    expansions: tuple[int, ...]
+    zero: bool
+    stem: StemSpec
+    first: FirstBlockSpec
+    stages: tuple[StageSpec, ...]
+    head: HeadSpec
+
+    @cached_property
+    def _layout(self) -> tuple[tuple[OpSpec, ...], tuple[Edge, ...], tuple[OpSpec, ...]]:
+        stem = OpSpec(
+            "conv", self.image_channels, self.stem.width, self.stem.kernel, 1, self.stem.stride, self.resolution
+        )
+        first = OpSpec(
+            "mbconv",
+            self.stem.width,
+            self.first.width,
+            self.first.kernel,
+            self.first.expansion,
+            1,
+            stem.out_resolution,
+        )
+        edges: list[Edge] = []
+        channels, resolution = self.first.width, first.out_resolution
+        for number, stage in enumerate(self.stages, start=1):
+            for cell in range(1, stage.cells + 1):
+                stride = stage.stride if cell == 1 else 1
+                residual = stride == 1 and channels == stage.width
+                candidates = [
+                    OpSpec("mbconv", channels, stage.width, kernel, expansion, stride, resolution, residual)
+                    for kernel in self.kernels
+                    for expansion in self.expansions
+                ]
+                if self.zero and residual:
+                    candidates.append(zero(channels, resolution))
+                edges.append(Edge(f"stage{number}.cell{cell}", tuple(candidates)))
+                channels, resolution = stage.width, candidates[0].out_resolution
+        head = OpSpec("conv", channels, self.head.width, 1, 1, 1, resolution)
+        classifier = OpSpec("classifier", self.head.width, self.classes, 1, 1, 1, resolution)
+        return (stem, first), tuple(edges), (head, classifier)
+
+    @property
+    def before(self) -> tuple[OpSpec, ...]:
+        """Fixed operators before the searchable blocks: stem and first block."""
+        return self._layout[0]
+
+    @property
+    def edges(self) -> tuple[Edge, ...]:
+        """The searchable positions, in the order of the data."""
+        return self._layout[1]
+
+    @property
+    def after(self) -> tuple[OpSpec, ...]:
+        """Fixed operators after the searchable blocks: head convolution and classifier."""
+        return self._layout[2]
+
+    @property
+    def size(self) -> int:
+        """How many architectures the space holds."""
+        product = 1
+        for edge in self.edges:
+            product *= len(edge.candidates)
+        return product
+
+    def op_specs(self) -> tuple[OpSpec, ...]:
+        """Every unique operator that a table of this space measures, the empty model first; Zero costs nothing."""
+        chosen = [*self.before, *(op for edge in self.edges for op in edge.candidates), *self.after]
+        return (EMPTY, *dict.fromkeys(op for op in chosen if op.kind != "zero"))
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 over everything but the name: two spaces with equal fingerprints hold the same architectures."""
+        plain = {key: value for key, value in self.to_dict().items() if key != "name"}
+        return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+
+    def to_dict(self) -> dict[str, object]:
+        """The content of the space's TOML file."""
+        plain = asdict(self)
+        for key in ("stem", "first", "head"):
+            plain[key] = getattr(self, key).model_dump()
+        plain["stages"] = [stage.model_dump() for stage in self.stages]
+        plain["kernels"], plain["expansions"] = list(self.kernels), list(self.expansions)
+        return plain
+
+    @classmethod
+    def from_dict(cls, value: object, *, source: str) -> "SearchSpace":
+        """Build a space from plain data. Raises InputError naming `source` and the field at fault."""
+        try:
+            parsed = _SpaceFile.model_validate(value)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(str(part) for part in first["loc"]) or "the file"
+            raise InputError(f"space {source}: {place}: {first['msg']}") from None
+        fields = {name: getattr(parsed, name) for name in _SpaceFile.model_fields}
+        for name in ("kernels", "expansions", "stages"):
+            fields[name] = tuple(fields[name])
+        for name in ("kernels", "expansions"):
+            if len(set(fields[name])) != len(fields[name]):
+                raise InputError(f"space {source}: {name}: the same value is listed twice")
+        space = cls(**fields)
+        try:
+            space.op_specs()
+        except InputError as error:
+            raise InputError(f"space {source}: {error}") from None
+        return space
+
+
+def builtin_spaces() -> tuple[str, ...]:
+    """Names of the spaces that come with the product."""
+    folder = resources.files("search") / "spaces"
+    return tuple(sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml")))
+
+
+def load_space(name_or_path: str) -> SearchSpace:
+    """A built-in space by name, or one from a TOML file. Raises InputError listing what is known."""
+    if name_or_path in builtin_spaces():
+        text = (resources.files("search") / "spaces" / f"{name_or_path}.toml").read_bytes()
+    elif name_or_path.endswith(".toml"):
+        text = read_bytes(Path(name_or_path), what="space", max_bytes=MAX_SPACE_BYTES)
+    else:
+        raise InputError(
+            f"unknown space {name_or_path!r}; known: {', '.join(builtin_spaces())}, or the path of a .toml file"
+        )
+    try:
+        plain = tomllib.loads(text.decode())
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"space {name_or_path}: not valid TOML: {error}") from error
+    return SearchSpace.from_dict(plain, source=name_or_path)
