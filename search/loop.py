@@ -1,0 +1,55 @@
+"""The one loop under search and training: steps, a curve, a checkpoint from which the same steps follow."""
+
+import time
+from pathlib import Path
+from typing import Protocol
+
+from pocketnas_base.progress import Progress
+from search.state import State
+
+CHECKPOINT_EVERY_S = 10.0
+
+Curve = list[dict[str, float]]
+
+
+class SteppedJob(Protocol):
+    """Work in numbered steps, each a function of the state and its number alone: so a resumed run is the same run."""
+
+    total_steps: int
+    fingerprint: str
+
+    def step(self, number: int) -> dict[str, float] | None:
+        """Do step `number` (from 0); what it returns, if anything, is one point of the curve."""
+
+    def add_to(self, state: State) -> None:
+        """Put everything that steps change into `state`."""
+
+    def restore(self, state: State) -> None:
+        """Take it back out."""
+
+
+def run_steps(job: SteppedJob, checkpoint: Path, progress: Progress, what: str) -> Curve:
+    """Run `job` from its last checkpoint, or from the start, to its end; returns the whole curve.
+
+    A run killed at any moment loses at most the steps since the last checkpoint, and repeats them exactly.
+    """
+    start, curve = 0, Curve()
+    if checkpoint.exists():
+        state = State.load(checkpoint, belongs_to=job.fingerprint)
+        job.restore(state)
+        start, curve = state.numbers["next_step"], state.numbers["curve"]
+
+    saved_at = time.monotonic()
+    for number in range(start, job.total_steps):
+        progress(number, job.total_steps, what)
+        point = job.step(number)
+        if point is not None:
+            curve.append({"step": number, **point})
+        last = number + 1 == job.total_steps
+        if last or time.monotonic() - saved_at > CHECKPOINT_EVERY_S:
+            state = State(numbers={"next_step": number + 1, "curve": curve})
+            job.add_to(state)
+            state.save(checkpoint, belongs_to=job.fingerprint)
+            saved_at = time.monotonic()
+    progress(job.total_steps, job.total_steps, what)
+    return curve
