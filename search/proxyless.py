@@ -14,7 +14,6 @@ from torch.nn import functional
 
 from latency.predict import CostModel
 from pocketnas_base.errors import InputError
-from search.architecture import Architecture, assemble
 from search.data.batches import TrainingBatches
 from search.latency_loss import ExpectedLatency, LatencyLoss, LossKind
 from search.network import channels_last
@@ -139,7 +138,7 @@ class ProxylessSearch:
 
     def weight_step(self, number: int, rate: float) -> dict[str, float]:
         """Sample one path, train its weights on one batch; the other paths are neither run nor touched."""
-        images, labels = self.weight_batches.batch(number)
+        images, labels = self.weight_batches.at(number)
         path = sample_path(self.architecture_parameters.probabilities(), seeded(self.settings.seed, f"path {number}"))
         set_learning_rate(self.weight_optimizer, rate)
         logits = self.supernet(images, path)
@@ -151,7 +150,7 @@ class ProxylessSearch:
 
     def architecture_step(self, number: int) -> dict[str, float]:
         """The two-path update of alpha on one held-out batch, cross entropy without smoothing, weights untouched."""
-        images, labels = self.arch_batches.batch(number)
+        images, labels = self.arch_batches.at(number)
         pair = sample_pair(self.architecture_parameters.probabilities(), seeded(self.settings.seed, f"pair {number}"))
         for parameter in self.supernet.parameters():
             parameter.requires_grad_(False)
@@ -176,10 +175,6 @@ class ProxylessSearch:
             "arch_loss": float(cross_entropy.detach()),
             "arch_accuracy": float((logits.argmax(1) == labels).float().mean()),
         }
-
-    def derive(self, name: str) -> Architecture:
-        """The most probable candidate of every edge; where that is Zero the block is left out."""
-        return assemble(self.space, self.architecture_parameters.most_probable(), name)
 
     def add_to(self, state: State) -> None:
         state.add_module("supernet", self.supernet)

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from pocketnas_base.errors import InputError
 from search.architecture import Architecture
-from search.data.batches import TrainingBatches
+from search.data.batches import Normalisation, TrainingBatches
 from search.network import Network, channels_last
 from search.schedule import cosine, set_learning_rate
 from search.seeds import derive_seed
@@ -66,7 +66,7 @@ class Training:
         torch.manual_seed(derive_seed(self.settings.seed, f"dropout {number}"))
         rate = cosine(self.settings.learning_rate, number, self.total_steps)
         set_learning_rate(self.optimizer, rate)
-        images, labels = self.batches.batch(number)
+        images, labels = self.batches.at(number)
         self.network.train()
         logits = self.network(images)
         loss = functional.cross_entropy(logits, labels, label_smoothing=self.settings.label_smoothing)
@@ -95,10 +95,10 @@ def weight_decay_groups(network: nn.Module, weight_decay: float) -> list[dict[st
 
 
 @torch.inference_mode()
-def logits_of(network: nn.Module, images: Tensor) -> Tensor:
-    """Evaluation-mode logits [N, classes] of normalised images [N, C, H, W], in batches."""
+def logits_of(network: nn.Module, images: Tensor, normalisation: Normalisation) -> Tensor:
+    """Evaluation-mode logits [N, classes] of uint8 images [N, C, H, W], in batches."""
     network.eval()
-    return torch.cat([network(batch) for batch in torch.split(images, EVALUATION_BATCH)])
+    return torch.cat([network(normalisation(batch)) for batch in torch.split(images, EVALUATION_BATCH)])
 
 
 def top1(logits: Tensor, labels: Tensor) -> float:

@@ -1,0 +1,32 @@
+# `make demo` and `make test` set everything up by themselves; a second call starts at once.
+PYTHON ?= python3
+POCKETNAS := .venv/bin/pocketnas
+
+.PHONY: help setup demo test test-all lint clean
+
+help:
+	@echo "make demo      set up, then run the whole loop on this machine; ends in runs/demo/report.html"
+	@echo "make test      set up, then run the tests (make test-all: the slow ones too)"
+	@echo "make setup     virtual environment in .venv, dependencies, native runners, data"
+	@echo "make lint      ruff and mypy"
+	@echo "make clean     remove .venv (runs/ stays)"
+
+setup: .venv/ready
+
+.venv/ready: pyproject.toml constraints.txt scripts/setup.sh
+	@PYTHON="$(PYTHON)" ./scripts/setup.sh
+
+demo: .venv/ready
+	@$(POCKETNAS) demo
+
+test: .venv/ready
+	@.venv/bin/python -m pytest -n 2 --dist loadfile
+
+test-all: .venv/ready
+	@.venv/bin/python -m pytest -n 2 --dist loadfile -m "not phone"
+
+lint: .venv/ready
+	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy
+
+clean:
+	rm -rf .venv

@@ -1,0 +1,201 @@
+"""The command line. Each command's work lives in pocketnas.commands and is imported when it is called."""
+
+import errno
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pocketnas_base.errors import InputError, PocketNASError
+
+app = typer.Typer(
+    name="pocketnas",
+    help="Find the CNN that fits one phone: measure, search, train, export, measure again.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+table_app = typer.Typer(help="Latency tables: one row per operator of a space.", no_args_is_help=True)
+runner_app = typer.Typer(help="The native programs that run on the device.", no_args_is_help=True)
+data_app = typer.Typer(help="Data sets that are known by name.", no_args_is_help=True)
+app.add_typer(table_app, name="table")
+app.add_typer(runner_app, name="runner")
+app.add_typer(data_app, name="data")
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
+Device = Annotated[str, typer.Option("--device", "-d", help="`local` (this machine).")]
+RunOrConfig = Annotated[Path, typer.Argument(help="A run directory, or the CONFIG.toml that it came from.")]
+Runs = Annotated[Path, typer.Option("--runs", help="Where run directories are kept.")]
+
+
+@app.command()
+def demo(
+    runs: Runs = Path("runs"),
+    data: Annotated[str, typer.Option(help="Fashion-MNIST's folder, where it cannot be found by itself.")] = "",
+) -> None:
+    """The whole loop on this machine, small, on real images; then says where the report is."""
+    from pocketnas.commands.run import run_demo
+
+    run_demo(runs, data)
+
+
+@app.command()
+def run(
+    config: Annotated[Path, typer.Argument(help="The run's CONFIG.toml.")],
+    runs: Runs = Path("runs"),
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was interrupted.")] = False,
+) -> None:
+    """The whole loop: table, search, train, export, baseline, re-benchmark, report."""
+    from pocketnas.commands.run import run_config
+
+    run_config(config, runs, resume=resume)
+
+
+@app.command()
+def bench(
+    files: Annotated[list[Path], typer.Argument(help="Any .tflite and .pte files.")],
+    device: Device = "local",
+    threads: Annotated[int, typer.Option(min=1, max=64)] = 1,
+    processes: Annotated[int, typer.Option(min=1, max=1000, help="Fresh processes per file.")] = 5,
+    json: Json = False,
+) -> None:
+    """Benchmark .tflite and .pte files on a device."""
+    from pocketnas.commands.bench import bench_files
+
+    bench_files(files, device, threads, processes, as_json=json)
+
+
+@app.command()
+def predict(
+    table: Annotated[Path, typer.Option("--table", "-t", help="A latency table (.parquet).")],
+    architecture: Annotated[str, typer.Option("--architecture", "-a", help="A JSON file or a zoo name.")],
+    json: Json = False,
+) -> None:
+    """Predicted latency of an architecture, per block and whole."""
+    from pocketnas.commands.predict import predict_architecture
+
+    predict_architecture(table, architecture, as_json=json)
+
+
+@app.command()
+def search(run_or_config: RunOrConfig, runs: Runs = Path("runs")) -> None:
+    """Search the space against the run's latency table."""
+    from pocketnas.commands.run import run_stage
+
+    run_stage("search", run_or_config, runs)
+
+
+@app.command()
+def train(run_or_config: RunOrConfig, runs: Runs = Path("runs")) -> None:
+    """Train the run's architecture from scratch."""
+    from pocketnas.commands.run import run_stage
+
+    run_stage("train", run_or_config, runs)
+
+
+@app.command()
+def export(run_or_config: RunOrConfig, runs: Runs = Path("runs")) -> None:
+    """Export the trained network to TFLite and ExecuTorch, and verify both files."""
+    from pocketnas.commands.run import run_stage
+
+    run_stage("export", run_or_config, runs)
+
+
+@app.command()
+def rebench(run_or_config: RunOrConfig, runs: Runs = Path("runs")) -> None:
+    """Measure the exported files on the device, beside the prediction and the baseline."""
+    from pocketnas.commands.run import run_stage
+
+    run_stage("baseline", run_or_config, runs)
+    run_stage("rebench", run_or_config, runs)
+
+
+@app.command()
+def zoo(name: Annotated[str, typer.Argument(help="An architecture or a space.")] = "", json: Json = False) -> None:
+    """Published architectures and search spaces."""
+    from pocketnas.commands.zoo import show_zoo
+
+    show_zoo(name, as_json=json)
+
+
+@app.command()
+def report(run_dir: Annotated[Path, typer.Argument(help="A finished run's directory.")]) -> None:
+    """Write a run's report: one self-contained HTML file."""
+    from pocketnas.commands.report import write
+
+    write(run_dir)
+
+
+@table_app.command("build")
+def table_build(
+    run_or_config: Annotated[
+        Path | None, typer.Argument(help="A run directory or CONFIG.toml; or give --space and --out.")
+    ] = None,
+    runs: Runs = Path("runs"),
+    space: Annotated[str, typer.Option(help="A built-in space or a .toml file.")] = "",
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Where to write the table (.parquet).")] = None,
+    device: Device = "local",
+    runtime: Annotated[str, typer.Option(help="tflite or executorch.")] = "tflite",
+    threads: Annotated[int, typer.Option(min=1, max=64)] = 1,
+    processes: Annotated[int, typer.Option(min=1, max=1000, help="Fresh processes per row.")] = 5,
+) -> None:
+    """Measure every operator of a space. An interrupted build goes on where it stopped."""
+    from pocketnas.commands.run import run_stage
+    from pocketnas.commands.table import build
+
+    if run_or_config is not None:
+        if space or out is not None:
+            raise InputError("give either a run or --space and --out, not both")
+        run_stage("table", run_or_config, runs)
+    elif space and out is not None:
+        build(space, out, device, runtime, threads, processes)
+    else:
+        raise InputError("what to build? give a run's CONFIG.toml, or --space SPACE --out FILE.parquet")
+
+
+@table_app.command("show")
+def table_show(table: Annotated[Path, typer.Argument(help="A latency table (.parquet).")], json: Json = False) -> None:
+    """Print a table's rows and where it comes from."""
+    from pocketnas.commands.table import show
+
+    show(table, as_json=json)
+
+
+@runner_app.command("build")
+def runner_build() -> None:
+    """Build the runners for this machine, where that is not done yet."""
+    from pocketnas.commands.setup import build_runners
+
+    build_runners()
+
+
+@data_app.command("fetch")
+def data_fetch(name: Annotated[str, typer.Argument(help="fashion-mnist")]) -> None:
+    """Find or fetch a data set, and say where it came from."""
+    from pocketnas.commands.setup import fetch_data
+
+    fetch_data(name)
+
+
+def main() -> None:
+    """Entry point: one line for an error that was foreseen, its exit status, and 130 for Ctrl-C."""
+    # A closed pipe (`pocketnas zoo | head`) ends the program quietly, like any other.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    try:
+        app(standalone_mode=True)
+    except PocketNASError as error:
+        _fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        _fail("interrupted; nothing is lost: call it again to go on (`run` with --resume)", 130)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        where = f" ({error.filename})" if error.filename else ""
+        _fail(f"no space left on the disk{where}; free some and run the same command again, nothing is lost", 1)
+
+
+def _fail(message: str, status: int) -> None:
+    print(f"pocketnas: {message}", file=sys.stderr, flush=True)
+    sys.exit(status)

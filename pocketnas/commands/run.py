@@ -1,0 +1,107 @@
+"""`pocketnas demo`, `pocketnas run` and the single stages."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from pocketnas.config import builtin_config, load_config
+from pocketnas.console import say
+from pocketnas.pipeline import STAGES, run_all, run_one
+from pocketnas.run_directory import RunDirectory
+from pocketnas_base.errors import InputError
+from pocketnas_base.files import read_json
+
+
+def run_demo(runs: Path, data: str) -> None:
+    """The built-in demo: goes on where an interrupted one stopped; a finished one is kept under another name."""
+    config, text = builtin_config("demo")
+    if data:
+        text = re.sub(rb"^source = .*$", f"source = {_toml_string(data)}".encode(), text, count=1, flags=re.MULTILINE)
+    path = runs / config.name
+    if (path / "config.toml").exists():
+        directory = RunDirectory.open(path)
+        if directory.is_done(STAGES[-1]) or (path / "config.toml").read_bytes() != text:
+            kept = _free_name(path)
+            path.rename(kept)
+            say(f"the earlier demo is kept in {kept}")
+        else:
+            say(f"going on with {path}")
+    directory = RunDirectory.open(path) if path.exists() else _create(path, text)
+    run_all(directory)
+    _conclude(directory)
+
+
+def run_config(config_path: Path, runs: Path, *, resume: bool) -> None:
+    """A run of the user's own configuration."""
+    config, text = load_config(config_path)
+    path = runs / config.name
+    if not resume:
+        directory = RunDirectory.create(path, config, text)
+    else:
+        directory = RunDirectory.open(path)
+        if (path / "config.toml").read_bytes() != text:
+            raise InputError(f"{config_path} differs from {path}/config.toml; resume with that one, or rename the run")
+    run_all(directory)
+    _conclude(directory)
+
+
+def run_stage(stage: str, run_or_config: Path, runs: Path) -> None:
+    """One stage of a run, which is named by its directory or its configuration."""
+    run_one(_find(run_or_config, runs), stage)
+
+
+def _find(run_or_config: Path, runs: Path) -> RunDirectory:
+    if run_or_config.is_dir():
+        return RunDirectory.open(run_or_config)
+    config, text = load_config(run_or_config)
+    path = runs / config.name
+    if not (path / "config.toml").exists():
+        return RunDirectory.create(path, config, text)
+    directory = RunDirectory.open(path)
+    if (path / "config.toml").read_bytes() != text:
+        raise InputError(f"{run_or_config} differs from {path}/config.toml; name that directory, or rename the run")
+    return directory
+
+
+def _create(path: Path, text: bytes) -> RunDirectory:
+    from pocketnas.config import parse_config
+
+    return RunDirectory.create(path, parse_config(text, source="demo"), text)
+
+
+def _free_name(path: Path) -> Path:
+    number = 1
+    while (kept := path.with_name(f"{path.name}.{number}")).exists():
+        number += 1
+    return kept
+
+
+def _toml_string(text: str) -> str:
+    import json
+
+    return json.dumps(text)
+
+
+def _conclude(directory: RunDirectory) -> None:
+    from pocketnas.console import print_table
+
+    summary = read_json(directory.summary, what="summary")
+    assert isinstance(summary, dict)
+    print_table(["", "latency ms", "top-1 %"], _verdict(summary), title=f"{directory.config.name}: promise and fact")
+    print(f"report: {directory.report}")
+
+
+def _verdict(summary: Mapping[str, object]) -> list[list[str]]:
+    measured, top1, baseline = summary["measured_ms"], summary["top1"], summary["baseline"]
+    assert isinstance(measured, dict)
+    assert isinstance(top1, dict)
+    assert isinstance(baseline, dict)
+    rows = [
+        ["target", f"{summary['target_ms']:.3f}", ""],
+        [f"predicted ({summary['table_runtime']})", f"{summary['predicted_ms']:.3f}", f"{top1['torch']:.2f} (torch)"],
+    ]
+    rows += [[f"measured ({name})", f"{ms:.3f}", f"{top1[name]:.2f}"] for name, ms in measured.items()]
+    rows.append(
+        [f"{baseline['name']} ({baseline['runtime']})", f"{baseline['measured_ms']:.3f}", f"{baseline['top1']:.2f}"]
+    )
+    return rows

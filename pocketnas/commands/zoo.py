@@ -1,0 +1,96 @@
+"""`pocketnas zoo`: published architectures and search spaces."""
+
+from pocketnas.console import print_json, print_table
+from pocketnas_base.errors import InputError
+from search.space import builtin_spaces, load_space
+from search.zoo import describe, load_zoo, zoo_names
+
+
+def show_zoo(name: str, *, as_json: bool) -> None:
+    """All entries, or one architecture or space in full."""
+    if not name:
+        _list(as_json=as_json)
+    elif name in zoo_names():
+        _architecture(name, as_json=as_json)
+    elif name in builtin_spaces():
+        _space(name, as_json=as_json)
+    else:
+        raise InputError(f"the zoo has no {name!r}; it has {', '.join((*zoo_names(), *builtin_spaces()))}")
+
+
+def _list(*, as_json: bool) -> None:
+    entries = [load_zoo(name) for name in zoo_names()]
+    spaces = [load_space(name) for name in builtin_spaces()]
+    if as_json:
+        print_json(
+            {
+                "architectures": [
+                    {"name": e.architecture.name, "params": e.architecture.parameters, "macs": e.architecture.macs}
+                    for e in entries
+                ],
+                "spaces": [{"name": s.name, "architectures": s.size, "operators": len(s.op_specs())} for s in spaces],
+            }
+        )
+        return
+    print_table(
+        ["architecture", "params M", "MACs M", "input px", "source"],
+        [
+            [
+                e.architecture.name,
+                f"{e.architecture.parameters / 1e6:.3f}",
+                f"{e.architecture.macs / 1e6:.2f}",
+                str(e.architecture.resolution),
+                e.source,
+            ]
+            for e in entries
+        ],
+    )
+    print_table(
+        ["space", "blocks", "architectures", "operators", "input px"],
+        [[s.name, str(len(s.edges)), f"{s.size:.1e}", str(len(s.op_specs())), str(s.resolution)] for s in spaces],
+    )
+
+
+def _architecture(name: str, *, as_json: bool) -> None:
+    entry = load_zoo(name)
+    architecture = entry.architecture
+    if as_json:
+        print_json(describe(architecture))
+        return
+    print_table(
+        ["block", "stride", "channels", "resolution px", "params", "MACs M"],
+        [
+            [
+                f"{number} {op.choice}",
+                str(op.stride),
+                f"{op.in_channels} to {op.out_channels}",
+                f"{op.resolution} to {op.out_resolution}",
+                str(op.parameters),
+                f"{op.macs / 1e6:.2f}",
+            ]
+            for number, op in enumerate(architecture.ops)
+        ],
+        title=f"{name}: {architecture.parameters / 1e6:.3f} M params, {architecture.macs / 1e6:.2f} M MACs",
+    )
+    print(f"source: {entry.source} ({entry.licence})")
+
+
+def _space(name: str, *, as_json: bool) -> None:
+    space = load_space(name)
+    if as_json:
+        print_json({**space.to_dict(), "architectures": space.size, "operators": len(space.op_specs())})
+        return
+    print_table(
+        ["block", "stride", "channels", "resolution px", "candidates"],
+        [
+            [
+                edge.name,
+                str(edge.candidates[0].stride),
+                f"{edge.in_channels} to {edge.out_channels}",
+                str(edge.candidates[0].resolution),
+                " ".join(op.choice for op in edge.candidates),
+            ]
+            for edge in space.edges
+        ],
+        title=f"{name}: {space.size:.1e} architectures, {len(space.op_specs())} operators to measure",
+    )

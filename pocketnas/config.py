@@ -1,0 +1,152 @@
+"""The configuration of a run: one TOML file, every field checked before anything starts."""
+
+import tomllib
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pocketnas_base.artifact import Precision, Runtime
+from pocketnas_base.errors import InputError
+from pocketnas_base.files import read_bytes
+from search.latency_loss import LossKind
+
+MAX_CONFIG_BYTES = 1024 * 1024
+
+Steps = Annotated[int, Field(ge=1, le=100_000_000)]
+Rate = Annotated[float, Field(gt=0, le=100)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+class _Section(BaseModel):
+    # Unknown keys are typing mistakes: refused, not ignored.
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataConfig(_Section):
+    """source: `fashion-mnist`, a folder of images by class, or Parquet files. holdout: training images kept back, class
+    by class, for the architecture parameters."""
+
+    source: str
+    holdout: Steps
+
+
+class TableConfig(_Section):
+    """What the table is of, and how many fresh processes stand behind each row."""
+
+    runtime: Runtime = "tflite"
+    precision: Precision = "fp32"
+    threads: int = Field(default=1, ge=1, le=64)
+    processes: int = Field(default=5, ge=1, le=1000)
+
+
+class SearchConfig(_Section):
+    """See search.proxyless.SearchSettings. Give target_ms, or target_ratio: the target as a share of the predicted
+    latency of the space's hand-made net, mb6_3x3 in every block. derive: argmax takes the most probable candidate of
+    every edge (the paper's way); target takes the most probable of the architectures predicted to be at the target,
+    at most 2 % below it."""
+
+    target_ms: float | None = Field(default=None, gt=0)
+    target_ratio: float | None = Field(default=None, gt=0, le=10)
+    warmup_steps: int = Field(ge=0, le=100_000_000)
+    steps: Steps
+    batch_size: int = Field(default=256, ge=2, le=65_536)
+    warmup_learning_rate: Rate = 0.05
+    learning_rate: Rate = 0.025
+    label_smoothing: Share = 0.1
+    arch_learning_rate: Rate = 1e-3
+    arch_every: Steps = 5
+    loss: LossKind = "add#linear"
+    weight: float = Field(default=0.1, ge=0)
+    beta: Rate = 0.6
+    hold_target: bool = False
+    derive: Literal["argmax", "target"] = "argmax"
+    hold_rate: Rate = 0.1
+
+    @model_validator(mode="after")
+    def _one_target(self) -> "SearchConfig":
+        if (self.target_ms is None) == (self.target_ratio is None):
+            raise ValueError("give either target_ms or target_ratio")
+        if self.hold_target and self.loss != "add#linear":
+            raise ValueError("hold_target moves the weight of loss add#linear only")
+        return self
+
+
+class TrainConfig(_Section):
+    """See search.training.TrainingSettings; the baseline is trained by the same recipe."""
+
+    steps: Steps
+    batch_size: int = Field(default=256, ge=2, le=65_536)
+    learning_rate: Rate = 0.05
+    weight_decay: float = Field(default=4e-5, ge=0, le=1)
+    label_smoothing: Share = 0.1
+    dropout: Share = 0.1
+
+
+class BaselineConfig(_Section):
+    """Hand-made MobileNetV2-style nets at these width multipliers; the one nearest in latency is trained."""
+
+    multipliers: tuple[Annotated[float, Field(gt=0, le=8)], ...] = Field(
+        default=(0.25, 0.35, 0.5, 0.75, 1.0, 1.25), min_length=1, max_length=32
+    )
+
+
+class ExportConfig(_Section):
+    """Which runtimes get a file; the table's runtime must be among them."""
+
+    runtimes: tuple[Runtime, ...] = Field(default=("tflite", "executorch"), min_length=1)
+
+
+class RebenchConfig(_Section):
+    """How many fresh processes measure each exported file."""
+
+    processes: int = Field(default=5, ge=1, le=1000)
+
+
+class RunConfig(_Section):
+    """A whole run: name, space, device, seed, and one section a stage."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
+    space: str
+    device: str = "local"
+    seed: int = Field(default=0, ge=0, le=2**31 - 1)
+    data: DataConfig
+    table: TableConfig = TableConfig()
+    search: SearchConfig
+    train: TrainConfig
+    baseline: BaselineConfig = BaselineConfig()
+    export: ExportConfig = ExportConfig()
+    rebench: RebenchConfig = RebenchConfig()
+
+    @model_validator(mode="after")
+    def _table_runtime_is_exported(self) -> "RunConfig":
+        if self.table.runtime not in self.export.runtimes:
+            raise ValueError(f"export.runtimes must hold the table's runtime, {self.table.runtime}")
+        return self
+
+
+def parse_config(text: bytes, *, source: str) -> RunConfig:
+    """Read a configuration. Raises InputError naming the file, the field and what is wrong with it."""
+    try:
+        plain = tomllib.loads(text.decode())
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"config {source} is not valid TOML: {error}") from None
+    try:
+        return RunConfig.model_validate(plain)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"config {source}: {place + ': ' if place else ''}{first['msg']}") from None
+
+
+def load_config(path: Path) -> tuple[RunConfig, bytes]:
+    """A configuration and its text, byte for byte. Raises InputError."""
+    text = read_bytes(path, what="config", max_bytes=MAX_CONFIG_BYTES)
+    return parse_config(text, source=str(path)), text
+
+
+def builtin_config(name: str) -> tuple[RunConfig, bytes]:
+    """A configuration that comes with the product."""
+    text = (resources.files("pocketnas") / "configs" / f"{name}.toml").read_bytes()
+    return parse_config(text, source=name), text

@@ -1,0 +1,76 @@
+"""What a person sees: progress on stderr, results on stdout."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pocketnas_base.progress import Progress
+
+QUIET_LINE_EVERY_S = 15.0
+
+
+@contextmanager
+def progress_bar(title: str) -> Iterator[Progress]:
+    """A bar on a terminal; elsewhere a line now and then, so that a log shows that work goes on."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _lines(console.print, title)
+        return
+
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
+
+    columns = (
+        TextColumn("[bold]{task.description:<12}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[what]}", markup=False),
+    )
+    with Bars(*columns, console=console) as bars:
+        task = bars.add_task(title, total=None, what="")
+        yield lambda done, total, what: bars.update(task, completed=done, total=total, what=what)
+
+
+def _lines(write: object, title: str) -> Progress:
+    assert callable(write)
+    last = time.monotonic()
+
+    def report(done: int, total: int, what: str) -> None:
+        nonlocal last
+        if time.monotonic() - last >= QUIET_LINE_EVERY_S:
+            last = time.monotonic()
+            write(f"{title}: {done} of {total} {what}", markup=False, highlight=False)
+
+    return report
+
+
+def say(text: str) -> None:
+    """One line for the person, on stderr."""
+    import sys
+
+    print(text, file=sys.stderr, flush=True)
+
+
+def print_json(value: object) -> None:
+    """One JSON document on stdout."""
+    import json
+
+    print(json.dumps(value, indent=2, allow_nan=False))
+
+
+def print_table(columns: list[str], rows: list[list[str]], *, title: str = "") -> None:
+    """A table on stdout; numbers are right-aligned by having their column named in ms, % or M."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title or None, title_justify="left")
+    for name in columns:
+        table.add_column(name, justify="left" if name == columns[0] else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    Console(width=None if Console().is_terminal else 140, markup=False).print(table)

@@ -1,0 +1,65 @@
+"""What several stages need of a run: its space, its data, its table."""
+
+from functools import cached_property
+
+from latency.predict import CostModel, cost_model
+from latency.table import LatencyTable
+from pocketnas.run_directory import RunDirectory
+from pocketnas_base.errors import InputError
+from pocketnas_base.progress import Progress
+from search.architecture import Architecture
+from search.data.dataset import ImageData
+from search.space import SearchSpace, load_space
+
+
+class RunContext:
+    """A run directory and what it holds, each read once."""
+
+    def __init__(self, directory: RunDirectory) -> None:
+        self.directory = directory
+        self.config = directory.config
+        self._data: ImageData | None = None
+
+    @cached_property
+    def space(self) -> SearchSpace:
+        """The run's search space."""
+        return load_space(self.config.space)
+
+    def data(self, progress: Progress) -> ImageData:
+        """The run's images, in the space's resolution and channels. Raises DataError."""
+        from search.data.load import load_data
+
+        if self._data is None:
+            self._data = load_data(
+                self.config.data.source,
+                resolution=self.space.resolution,
+                channels=self.space.image_channels,
+                classes=self.space.classes,
+                progress=progress,
+            )
+        return self._data
+
+    def table(self) -> LatencyTable:
+        """The run's table. Raises InputError when it is missing or was built for another space."""
+        path = self.directory.table
+        if not path.exists():
+            raise InputError(f"{path} does not exist; build it first: pocketnas table build {self.directory.path}")
+        table = LatencyTable.load(path)
+        if table.info.space_fingerprint != self.space.fingerprint:
+            raise InputError(
+                f"table {path} was built for another space ({table.info.space}), this run searches {self.space.name}; "
+                f"delete it and build one: pocketnas table build {self.directory.path}"
+            )
+        return table
+
+    def costs(self, table: LatencyTable) -> CostModel:
+        """What each candidate of the space costs by the table."""
+        fixed = (*self.space.before, *self.space.after)
+        return cost_model(table, fixed, [edge.candidates for edge in self.space.edges], space=self.space.name)
+
+    def architecture(self) -> Architecture:
+        """The derived architecture. Raises InputError before the search has ended."""
+        path = self.directory.architecture
+        if not path.exists():
+            raise InputError(f"{path} does not exist; search first: pocketnas search {self.directory.path}")
+        return Architecture.load(path)

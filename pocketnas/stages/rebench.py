@@ -1,0 +1,101 @@
+"""Stage `rebench`: every exported file on the device, in one session, beside the prediction."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from deploy.export import load_exported
+
+from android_bench.job import Job
+from android_bench.latencies import latencies, readings
+from android_bench.protocol import NETWORKS
+from android_bench.session import measure
+from android_bench.store import SampleStore
+from latency.predict import predict
+from latency.table import LatencyTable
+from pocketnas.console import progress_bar
+from pocketnas.measuring import NS_PER_MS, open_device
+from pocketnas.stages.context import RunContext
+from pocketnas_base.artifact import Artifact
+from pocketnas_base.errors import InputError
+from pocketnas_base.files import replacing
+
+
+@dataclass(frozen=True, slots=True)
+class _Subject:
+    name: str
+    role: str
+    artifact: Artifact
+    job_id: str
+
+
+def run(context: RunContext) -> str:
+    """Write rebench.parquet: one row a file."""
+    config, directory = context.config, context.directory
+    subjects = _subjects(context)
+    protocol = replace(NETWORKS, processes=config.rebench.processes, threads=config.table.threads, seed=config.seed)
+    jobs = [Job(subject.job_id, subject.artifact) for subject in subjects]
+    with SampleStore.open(directory.samples) as store, progress_bar("rebench") as progress:
+        key = measure(open_device(config.device), jobs, protocol, store, progress=progress)
+        summaries, taken = latencies(store, key), readings(store, key)
+    table = context.table()
+    rows: list[dict[str, object]] = []
+    for subject in subjects:
+        summary = summaries[subject.job_id]
+        own = [r for r in taken if r.job_id == subject.job_id and r.artifact_sha256 == subject.artifact.sha256]
+        rows.append(
+            {
+                "name": subject.name,
+                "role": subject.role,
+                "file": str(subject.artifact.path.relative_to(directory.path)),
+                "runtime": subject.artifact.runtime,
+                "precision": subject.artifact.precision,
+                "threads": config.table.threads,
+                "latency_ms": summary.median_ns / NS_PER_MS,
+                "ci_low_ms": summary.ci_low_ns / NS_PER_MS,
+                "ci_high_ms": summary.ci_high_ns / NS_PER_MS,
+                "p10_ms": summary.p10_ns / NS_PER_MS,
+                "p90_ms": summary.p90_ns / NS_PER_MS,
+                "first_ms": float(np.median([reading.first_ns for reading in own])) / NS_PER_MS,
+                "load_ms": float(np.median([reading.load_ns for reading in own])) / NS_PER_MS,
+                "samples": summary.samples,
+                "processes": summary.processes,
+                **_predicted(context, table, subject),
+            }
+        )
+    _save(rows, directory.rebench)
+    return ", ".join(f"{row['name']} {row['runtime']} {row['latency_ms']:.3f} ms" for row in rows)
+
+
+def _subjects(context: RunContext) -> list[_Subject]:
+    directory = context.directory
+    folders = {"derived": directory.deploy, "baseline": directory.baseline / "deploy"}
+    subjects = [
+        _Subject(file.name, role, file.artifact, f"{role}-{file.artifact.runtime}")
+        for role, folder in folders.items()
+        for file in load_exported(folder)
+    ]
+    for role, folder in folders.items():
+        if not any(subject.role == role for subject in subjects):
+            raise InputError(f"{folder} holds no exported file; run: pocketnas run CONFIG --resume")
+    return subjects
+
+
+def _predicted(context: RunContext, table: LatencyTable, subject: _Subject) -> dict[str, float | None]:
+    """The table's word on the derived net in the table's own runtime; for anything else it has none."""
+    if subject.role != "derived" or subject.artifact.runtime != table.info.runtime:
+        return {"predicted_ms": None, "predicted_low_ms": None, "predicted_high_ms": None}
+    prediction = predict(table, context.architecture().ops)
+    return {
+        "predicted_ms": prediction.latency_ms,
+        "predicted_low_ms": prediction.low_ms,
+        "predicted_high_ms": prediction.high_ms,
+    }
+
+
+def _save(rows: list[dict[str, object]], path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with replacing(path) as temporary:
+        pq.write_table(pa.Table.from_pylist(rows), temporary)

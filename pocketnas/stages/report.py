@@ -1,0 +1,94 @@
+"""Stage `report`: summary.json and report.html."""
+
+from datetime import UTC, datetime
+from importlib.metadata import version
+from typing import Any
+
+from deploy.export import load_exported
+
+from latency.predict import predict
+from pocketnas.stages.context import RunContext
+from pocketnas.stages.training import trained
+from pocketnas_base.errors import InputError
+from pocketnas_base.files import read_json, write_json
+from pocketnas_base.progress import silent
+from search.architecture import Architecture
+
+SCHEMA_VERSION = 1
+
+
+def run(context: RunContext) -> str:
+    """Write both files; returns what they say in one line."""
+    from pocketnas.report.build import write_report
+
+    summary = summarise(context)
+    write_json(context.directory.summary, summary)
+    write_report(context.directory.path)
+    return f"predicted {summary['predicted_ms']:.3f} ms, measured {summary['measured_ms']}"
+
+
+def rebench_rows(context: RunContext) -> list[dict[str, Any]]:
+    """The rows of rebench.parquet. Raises InputError when it is missing or damaged."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = context.directory.rebench
+    try:
+        rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
+    except FileNotFoundError:
+        raise InputError(f"{path} does not exist; measure first: pocketnas rebench {context.directory.path}") from None
+    except (pa.ArrowException, OSError) as error:
+        raise InputError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
+    return rows
+
+
+def summarise(context: RunContext) -> dict[str, Any]:
+    """The run in one JSON document."""
+    directory, config = context.directory, context.config
+    table, architecture = context.table(), context.architecture()
+    prediction = predict(table, architecture.ops)
+    rows = rebench_rows(context)
+    derived = {row["runtime"]: row for row in rows if row["role"] == "derived"}
+    baseline_row = next(row for row in rows if row["role"] == "baseline")
+    baseline = Architecture.load(directory.baseline / "architecture.json")
+    measured = {runtime: row["latency_ms"] for runtime, row in derived.items()}
+    of_table = measured[table.info.runtime]
+    files = {file.artifact.runtime: file for file in load_exported(directory.deploy)}
+    data = context.data(silent)
+    search: Any = read_json(directory.search_result, what="search result")
+    environment: Any = read_json(directory.environment, what="environment")
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "name": config.name,
+        "space": context.space.name,
+        "seed": config.seed,
+        "data": {
+            "name": data.name,
+            "source": data.source,
+            "train_images": len(data.train_images),
+            "test_images": len(data.test_images),
+        },
+        "device": environment["device"],
+        "target_ms": search["target_ms"],
+        "predicted_ms": prediction.latency_ms,
+        "predicted_low_ms": prediction.low_ms,
+        "predicted_high_ms": prediction.high_ms,
+        "table_runtime": table.info.runtime,
+        "measured_ms": measured,
+        "prediction_error_percent": 100 * (prediction.latency_ms - of_table) / of_table,
+        "top1": {"torch": trained(context, "derived")["top1"], **{r: file.top1 for r, file in files.items()}},
+        "parity": {runtime: file.parity.relative_error for runtime, file in files.items()},
+        "macs": architecture.macs,
+        "parameters": architecture.parameters,
+        "baseline": {
+            "name": baseline.name,
+            "runtime": baseline_row["runtime"],
+            "measured_ms": baseline_row["latency_ms"],
+            "top1": trained(context, "baseline")["top1"],
+            "macs": baseline.macs,
+            "parameters": baseline.parameters,
+        },
+        "seconds": directory.seconds(),
+        "tool_version": version("pocketnas"),
+        "date_utc": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
