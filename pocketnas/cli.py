@@ -1,9 +1,11 @@
 """The command line. Each command's work lives in pocketnas.commands and is imported when it is called."""
 
 import errno
+import os
 import signal
 import sys
 from pathlib import Path
+from types import FrameType
 from typing import Annotated
 
 import typer
@@ -88,8 +90,16 @@ def search(run_or_config: RunOrConfig, runs: Runs = Path("runs")) -> None:
 
 
 @app.command()
+def baseline(run_or_config: RunOrConfig, runs: Runs = Path("runs")) -> None:
+    """Choose the hand-made net of nearest latency, which is trained beside the derived one."""
+    from pocketnas.commands.run import run_stage
+
+    run_stage("baseline", run_or_config, runs)
+
+
+@app.command()
 def train(run_or_config: RunOrConfig, runs: Runs = Path("runs")) -> None:
-    """Train the run's architecture from scratch."""
+    """Train the derived network, and its baseline by the same recipe."""
     from pocketnas.commands.run import run_stage
 
     run_stage("train", run_or_config, runs)
@@ -108,7 +118,6 @@ def rebench(run_or_config: RunOrConfig, runs: Runs = Path("runs")) -> None:
     """Measure the exported files on the device, beside the prediction and the baseline."""
     from pocketnas.commands.run import run_stage
 
-    run_stage("baseline", run_or_config, runs)
     run_stage("rebench", run_or_config, runs)
 
 
@@ -179,15 +188,26 @@ def data_fetch(name: Annotated[str, typer.Argument(help="fashion-mnist")]) -> No
     fetch_data(name)
 
 
+class _Interrupted(BaseException):
+    """Ctrl-C. Not KeyboardInterrupt: Typer answers that one itself, with another exit status."""
+
+
+def _interrupt(signal_number: int, frame: FrameType | None) -> None:
+    raise _Interrupted
+
+
 def main() -> None:
     """Entry point: one line for an error that was foreseen, its exit status, and 130 for Ctrl-C."""
+    # OpenMP threads that spin at barriers stall ten-fold as soon as another program wants a core; torch reads it once.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     # A closed pipe (`pocketnas zoo | head`) ends the program quietly, like any other.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, _interrupt)
     try:
-        app(standalone_mode=True)
+        app()
     except PocketNASError as error:
         _fail(str(error), error.exit_code)
-    except KeyboardInterrupt:
+    except _Interrupted:
         _fail("interrupted; nothing is lost: call it again to go on (`run` with --resume)", 130)
     except OSError as error:
         if error.errno != errno.ENOSPC:

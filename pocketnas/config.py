@@ -105,12 +105,14 @@ class RebenchConfig(_Section):
 
 
 class RunConfig(_Section):
-    """A whole run: name, space, device, seed, and one section a stage."""
+    """A whole run: name, space, device, seed, and one section a stage. host_threads: of torch in search and training;
+    left out, all cores (small nets train fastest on one, and two then train side by side)."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     space: str
     device: str = "local"
     seed: int = Field(default=0, ge=0, le=2**31 - 1)
+    host_threads: int | None = Field(default=None, ge=1, le=1024)
     data: DataConfig
     table: TableConfig = TableConfig()
     search: SearchConfig

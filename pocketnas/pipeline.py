@@ -8,7 +8,7 @@ from pocketnas.run_directory import RunDirectory
 from pocketnas.stages.context import RunContext
 from pocketnas_base.errors import InputError
 
-STAGES = ("environment", "table", "search", "train", "export", "baseline", "rebench", "report")
+STAGES = ("environment", "table", "search", "baseline", "train", "export", "rebench", "report")
 
 
 def run_all(directory: RunDirectory) -> None:

@@ -39,6 +39,13 @@ class RunContext:
             )
         return self._data
 
+    def limit_threads(self) -> None:
+        """Give torch the run's host threads: results are reproducible only for one and the same number of them."""
+        import torch
+
+        if self.config.host_threads is not None:
+            torch.set_num_threads(self.config.host_threads)
+
     def table(self) -> LatencyTable:
         """The run's table. Raises InputError when it is missing or was built for another space."""
         path = self.directory.table

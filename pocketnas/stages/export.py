@@ -1,15 +1,40 @@
-"""Stage `export`: the trained network as .tflite and .pte, verified."""
+"""Stage `export`: the trained networks as .tflite and .pte, every file verified on the whole test set."""
 
+from collections.abc import Sequence
+
+from deploy.export import ExportedFile, export_network
+from pocketnas.console import progress_bar
 from pocketnas.stages.context import RunContext
-from pocketnas.stages.exporting import export_trained
-from pocketnas.stages.training import trained
+from pocketnas.stages.training import Trainee, trainee, training_record
+from pocketnas_base.artifact import Runtime
 
 
 def run(context: RunContext) -> str:
-    """Write deploy/*.tflite, deploy/*.pte and deploy/manifest.json."""
-    trained(context, "derived")
-    directory = context.directory
-    files = export_trained(
-        context, context.architecture(), directory.weights, directory.deploy, context.config.export.runtimes
+    """Write deploy/ (the derived network, all runtimes) and baseline/deploy/ (the table's runtime)."""
+    config = context.config
+    files = _export(context, trainee(context, "derived"), config.export.runtimes)
+    _export(context, trainee(context, "baseline"), [config.table.runtime])
+    return ", ".join(
+        f"{file.artifact.runtime} top-1 {file.top1:.2f} %, off by {file.parity.relative_error:.1e}" for file in files
     )
-    return ", ".join(f"{file.artifact.runtime} top-1 {file.top1:.2f} %" for file in files)
+
+
+def _export(context: RunContext, subject: Trainee, runtimes: Sequence[Runtime]) -> list[ExportedFile]:
+    from search.data.batches import normalisation_of
+    from search.network import load_network
+
+    training_record(context, subject.role)
+    context.limit_threads()
+    network = load_network(subject.architecture, subject.weights)
+    with progress_bar("data") as progress:
+        data = context.data(progress)
+    with progress_bar("export") as progress:
+        return export_network(
+            network,
+            subject.architecture,
+            subject.deploy,
+            images=normalisation_of(data)(data.test_images),
+            labels=data.test_labels,
+            runtimes=runtimes,
+            progress=progress,
+        )

@@ -5,10 +5,9 @@ from importlib.metadata import version
 from typing import Any
 
 from deploy.export import load_exported
-
 from latency.predict import predict
 from pocketnas.stages.context import RunContext
-from pocketnas.stages.training import trained
+from pocketnas.stages.training import training_record
 from pocketnas_base.errors import InputError
 from pocketnas_base.files import read_json, write_json
 from pocketnas_base.progress import silent
@@ -76,7 +75,7 @@ def summarise(context: RunContext) -> dict[str, Any]:
         "table_runtime": table.info.runtime,
         "measured_ms": measured,
         "prediction_error_percent": 100 * (prediction.latency_ms - of_table) / of_table,
-        "top1": {"torch": trained(context, "derived")["top1"], **{r: file.top1 for r, file in files.items()}},
+        "top1": {"torch": training_record(context, "derived")["top1"], **{r: file.top1 for r, file in files.items()}},
         "parity": {runtime: file.parity.relative_error for runtime, file in files.items()},
         "macs": architecture.macs,
         "parameters": architecture.parameters,
@@ -84,7 +83,7 @@ def summarise(context: RunContext) -> dict[str, Any]:
             "name": baseline.name,
             "runtime": baseline_row["runtime"],
             "measured_ms": baseline_row["latency_ms"],
-            "top1": trained(context, "baseline")["top1"],
+            "top1": training_record(context, "baseline")["top1"],
             "macs": baseline.macs,
             "parameters": baseline.parameters,
         },

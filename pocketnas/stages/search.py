@@ -25,6 +25,7 @@ def run(context: RunContext) -> str:
     table = context.table()
     costs = context.costs(table)
     target_ms = target_of(context, costs)
+    context.limit_threads()
     with progress_bar("data") as progress:
         data = context.data(progress)
     weight_part, arch_part = split(data.train_labels, context.config.data.holdout, seed)

@@ -1,17 +1,92 @@
-"""Stage `train`: the derived network from scratch."""
+"""Stage `train`: the derived network and its baseline from scratch, side by side where the cores allow."""
 
+import multiprocessing
+import os
+from multiprocessing.queues import Queue
+from pathlib import Path
+from queue import Empty
+from typing import Literal
+
+from pocketnas.console import progress_bar
+from pocketnas.run_directory import RunDirectory
 from pocketnas.stages.context import RunContext
-from pocketnas.stages.training import train_network
+from pocketnas.stages.training import ROLES, Role, train_one, trainee, training_record
+from pocketnas_base.errors import InputError, PocketNASError
+from pocketnas_base.files import write_json
+from pocketnas_base.progress import Progress
+
+_POLL_S = 0.5
+_REPORT_EVERY_STEPS = 10
+
+# A word from a worker: whose, what kind, steps done and in all, and a text.
+_Message = tuple[Role, Literal["progress", "done", "failed", "bad input"], int, int, str]
 
 
 def run(context: RunContext) -> str:
-    """Write weights.safetensors."""
-    directory = context.directory
-    accuracy = train_network(
-        context,
-        context.architecture(),
-        role="derived",
-        weights=directory.weights,
-        checkpoint=directory.path / "train" / "checkpoint.safetensors",
-    )
-    return f"top-1 {accuracy:.2f} %"
+    """Write weights.safetensors, baseline/weights.safetensors and training.json."""
+    waiting = [role for role in ROLES if not trainee(context, role).record.exists()]
+    threads = context.config.host_threads
+    room = threads is not None and threads * len(waiting) <= len(os.sched_getaffinity(0))
+    with progress_bar("train") as progress:
+        if room and len(waiting) > 1:
+            _side_by_side(context.directory.path, waiting, progress)
+        else:
+            for role in waiting:
+                train_one(context, trainee(context, role), progress)
+    records = [training_record(context, role) for role in ROLES]
+    write_json(context.directory.training, {"networks": records})
+    return ", ".join(f"{record['name']} top-1 {record['top1']:.2f} %" for record in records)
+
+
+def _side_by_side(run_dir: Path, roles: list[Role], progress: Progress) -> None:
+    """One process per network; each checkpoints for itself, so that an interrupted stage goes on with both."""
+    spawning = multiprocessing.get_context("spawn")
+    messages: Queue[_Message] = spawning.Queue()
+    workers = {role: spawning.Process(target=_work, args=(run_dir, role, messages), daemon=True) for role in roles}
+    for worker in workers.values():
+        worker.start()
+    done, total, running = dict.fromkeys(roles, 0), dict.fromkeys(roles, 1), set(roles)
+    try:
+        while running:
+            try:
+                role, kind, done_steps, total_steps, text = messages.get(timeout=_POLL_S)
+            except Empty:
+                _check_alive({role: workers[role].exitcode for role in running})
+                continue
+            if kind == "bad input":
+                raise InputError(text)
+            if kind == "failed":
+                raise PocketNASError(text)
+            if kind == "done":
+                running.discard(role)
+                continue
+            done[role], total[role] = done_steps, total_steps
+            progress(sum(done.values()), sum(total.values()), f"steps of {len(roles)} networks")
+    finally:
+        for worker in workers.values():
+            worker.terminate()
+            worker.join()
+
+
+def _check_alive(exit_codes: dict[Role, int | None]) -> None:
+    for role, code in exit_codes.items():
+        if code not in (None, 0):
+            raise PocketNASError(
+                f"the process that trained the {role} network ended with status {code}; run it again to go on"
+            )
+
+
+def _work(run_dir: Path, role: Role, messages: "Queue[_Message]") -> None:
+    def report(done: int, total: int, what: str) -> None:
+        if done % _REPORT_EVERY_STEPS == 0 and "steps of" in what:
+            messages.put((role, "progress", done, total, what))
+
+    try:
+        context = RunContext(RunDirectory.open(run_dir))
+        train_one(context, trainee(context, role), report)
+        messages.put((role, "done", 0, 0, ""))
+    except PocketNASError as error:
+        messages.put((role, "bad input" if error.exit_code == InputError.exit_code else "failed", 0, 0, str(error)))
+    except KeyboardInterrupt:
+        # Ctrl-C reaches every process of the terminal; the parent speaks for all.
+        pass

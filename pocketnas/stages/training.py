@@ -1,22 +1,47 @@
-"""One recipe for the derived net and its baseline: train, measure top-1, keep weights and curve."""
+"""One recipe for the derived net and its baseline: where each keeps its files, and how one of them is trained."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from pocketnas.console import progress_bar
 from pocketnas.stages.context import RunContext
 from pocketnas_base.errors import InputError
 from pocketnas_base.files import read_json, write_json
+from pocketnas_base.progress import Progress
 from search.architecture import Architecture
 
+Role = Literal["derived", "baseline"]
+ROLES: tuple[Role, ...] = ("derived", "baseline")
 
-def train_network(
-    context: RunContext, architecture: Architecture, *, role: str, weights: Path, checkpoint: Path
-) -> float:
-    """Train from scratch on all training images; returns top-1 on all test images, in percent.
 
-    Writes the weights, and the network's entry in training.json.
-    """
+@dataclass(frozen=True, slots=True)
+class Trainee:
+    """One network of a run and where its files are."""
+
+    role: Role
+    architecture: Architecture
+    weights: Path
+    deploy: Path
+    checkpoint: Path
+    record: Path
+
+
+def trainee(context: RunContext, role: Role) -> Trainee:
+    """The run's network of this role. Raises InputError before its architecture is known."""
+    directory = context.directory
+    work = directory.path / "train"
+    checkpoint, record = work / f"{role}.safetensors", work / f"{role}.json"
+    if role == "derived":
+        return Trainee(role, context.architecture(), directory.weights, directory.deploy, checkpoint, record)
+    path = directory.baseline / "architecture.json"
+    if not path.exists():
+        raise InputError(f"{path} does not exist; choose the baseline first: pocketnas baseline {directory.path}")
+    weights = directory.baseline / "weights.safetensors"
+    return Trainee(role, Architecture.load(path), weights, directory.baseline / "deploy", checkpoint, record)
+
+
+def train_one(context: RunContext, subject: Trainee, progress: Progress) -> None:
+    """Train from scratch on all training images, measure top-1 on all test images; writes weights and record."""
     from search.data.batches import TrainingBatches, normalisation_of
     from search.loop import run_steps
     from search.network import save_weights
@@ -32,36 +57,24 @@ def train_network(
         dropout=config.dropout,
         seed=seed,
     )
-    with progress_bar("data") as progress:
-        data = context.data(progress)
-    batches = TrainingBatches.of(data, batch_size=config.batch_size, seed=seed)
-    job = Training(architecture, settings, batches)
-    with progress_bar("train") as progress:
-        curve = run_steps(job, checkpoint, progress, f"steps of {architecture.name}")
+    context.limit_threads()
+    data = context.data(progress)
+    job = Training(subject.architecture, settings, TrainingBatches.of(data, batch_size=config.batch_size, seed=seed))
+    curve = run_steps(job, subject.checkpoint, progress, f"steps of {subject.architecture.name}")
     accuracy = top1(logits_of(job.network, data.test_images, normalisation_of(data)), data.test_labels)
-    save_weights(job.network.state_dict(), weights, {"architecture": architecture.name})
-    entry = {"name": architecture.name, "role": role, "top1": accuracy, "curve": curve}
-    others = [known for known in trained_networks(context) if known["role"] != role]
-    write_json(context.directory.training, {"networks": [*others, entry]})
-    return accuracy
+    save_weights(job.network.state_dict(), subject.weights, {"architecture": subject.architecture.name})
+    write_json(
+        subject.record,
+        {"name": subject.architecture.name, "role": subject.role, "top1": accuracy, "curve": curve},
+    )
 
 
-def trained_networks(context: RunContext) -> list[dict[str, Any]]:
-    """The entries of training.json; none before the first network is trained."""
-    path = context.directory.training
+def training_record(context: RunContext, role: Role) -> dict[str, Any]:
+    """Name, role, top1 in percent and curve of a trained network. Raises InputError when it is not trained yet."""
+    path = context.directory.path / "train" / f"{role}.json"
     if not path.exists():
-        return []
-    plain: Any = read_json(path, what="training record")
-    try:
-        return [dict(entry) for entry in plain["networks"] if entry["role"] in ("derived", "baseline")]
-    except (KeyError, TypeError):
-        raise InputError(f"training record {path} is damaged; delete it and run: pocketnas train") from None
-
-
-def trained(context: RunContext, role: str) -> dict[str, Any]:
-    """The entry of one role. Raises InputError when that network is not trained yet."""
-    for entry in trained_networks(context):
-        if entry["role"] == role:
-            return entry
-    stage = "train" if role == "derived" else "rebench"
-    raise InputError(f"the {role} network is not trained yet; run: pocketnas {stage} {context.directory.path}")
+        raise InputError(f"the {role} network is not trained yet; run: pocketnas train {context.directory.path}")
+    plain = read_json(path, what="training record")
+    if not isinstance(plain, dict) or set(plain) != {"name", "role", "top1", "curve"}:
+        raise InputError(f"training record {path} is damaged; delete it and run: pocketnas train")
+    return plain

@@ -1,0 +1,64 @@
+"""The latencies of a session, from its stored readings."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+import numpy as np
+
+from android_bench.statistics import Summary, drift_factors, summarise
+from android_bench.store import Reading, SampleStore
+from pocketnas_base.errors import InputError
+
+
+def readings(store: SampleStore, session_key: str) -> list[Reading]:
+    """Every measurement of a session in the order in which they were taken. Raises InputError when it has none."""
+    found = store.readings(session_key)
+    if not found:
+        raise InputError(f"the sample store has no samples of session {session_key}")
+    return found
+
+
+def latencies(store: SampleStore, session_key: str, *, correct_drift: bool = True) -> dict[str, Summary]:
+    """The latency of every job of a session, by job id.
+
+    A job that was measured again with another file counts with the newest alone. correct_drift: divide out what the
+    sentinel shows of the device's drift. Raises InputError when the session has no samples.
+    """
+    found = readings(store, session_key)
+    drift = drift_of(found) if correct_drift else {}
+    jobs: dict[str, list[Reading]] = defaultdict(list)
+    for reading in found:
+        if reading.role == "job":
+            jobs[reading.job_id].append(reading)
+    summaries = {}
+    for job_id, taken in jobs.items():
+        newest = [reading for reading in taken if reading.artifact_sha256 == taken[-1].artifact_sha256]
+        factors = [drift.get((reading.process, reading.sequence), 1.0) for reading in newest]
+        summaries[job_id] = summarise([reading.samples_ns for reading in newest], factors)
+    return summaries
+
+
+def drift_of(found: Sequence[Reading]) -> dict[tuple[int, int], float]:
+    """The drift factor of each measurement, by (process, sequence), from the sentinels of its own process.
+
+    A sentinel is compared with the median of its own readings in the whole session. A process that died before its
+    first sentinel ended has no factors.
+    """
+    sentinels: dict[int, list[Reading]] = defaultdict(list)
+    medians: dict[str, list[float]] = defaultdict(list)
+    for reading in found:
+        if reading.role == "sentinel":
+            sentinels[reading.process].append(reading)
+            medians[reading.artifact_sha256].append(reading.median_ns)
+    factors: dict[tuple[int, int], float] = {}
+    for process, own in sentinels.items():
+        overall = float(np.median(medians[own[0].artifact_sha256]))
+        taken = [reading for reading in found if reading.process == process]
+        values = drift_factors(
+            [reading.middle_ns for reading in taken],
+            [reading.middle_ns for reading in own],
+            [reading.median_ns for reading in own],
+            overall,
+        )
+        factors |= {(r.process, r.sequence): float(value) for r, value in zip(taken, values, strict=True)}
+    return factors

@@ -1,0 +1,229 @@
+"""This machine as a device: the transport that does not leave it, and its identity."""
+
+import os
+import platform
+import selectors
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from android_bench.device import Core, Device, DeviceInfo
+from android_bench.runner.build import Runner, host_abi
+from android_bench.transport import MAX_KEPT_BYTES, Completed, FileStat
+from pocketnas_base.errors import DeviceError, MeasurementError
+from pocketnas_base.files import replacing, sha256_file
+
+MAX_TEXT_BYTES = 1024 * 1024
+_READ_BYTES = 64 * 1024
+_END_TIMEOUT_S = 30
+
+
+class _LocalStream:
+    """See `transport.LineStream`."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", name: str, silence_s: float, max_line_bytes: int) -> None:
+        self._process = process
+        self._name = name
+        self._silence_s = silence_s
+        self._max_line_bytes = max_line_bytes
+        self._stderr = bytearray()
+        self._started = time.monotonic()
+
+    def __iter__(self) -> Iterator[bytes]:
+        pending = bytearray()
+        for chunk in self._stdout_chunks():
+            searched = len(pending)
+            pending += chunk
+            while (end := pending.find(b"\n", searched)) >= 0:
+                line = bytes(pending[:end])
+                del pending[: end + 1]
+                searched = 0
+                self._check_length(len(line))
+                yield line
+            self._check_length(len(pending))
+
+    def wait(self) -> Completed:
+        try:
+            status = self._process.wait(timeout=_END_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            raise MeasurementError(f"{self._name} closed its output, but does not end") from None
+        return Completed(_shell_status(status), b"", bytes(self._stderr), time.monotonic() - self._started)
+
+    def _check_length(self, length: int) -> None:
+        if length > self._max_line_bytes:
+            raise MeasurementError(f"{self._name} wrote a line longer than {self._max_line_bytes} bytes")
+
+    def _stdout_chunks(self) -> Iterator[bytes]:
+        """Standard output as it comes, while standard error is drained, so that neither pipe ever blocks."""
+        stdout, stderr = self._process.stdout, self._process.stderr
+        assert stdout is not None
+        assert stderr is not None
+        with selectors.DefaultSelector() as selector:
+            selector.register(stdout, selectors.EVENT_READ)
+            selector.register(stderr, selectors.EVENT_READ)
+            last_line = time.monotonic()
+            while selector.get_map():
+                ready = selector.select(self._silence_s)
+                for key, _ in ready:
+                    chunk = os.read(key.fd, _READ_BYTES)
+                    if not chunk:
+                        selector.unregister(key.fileobj)
+                    elif key.fileobj is stdout:
+                        last_line = time.monotonic()
+                        yield chunk
+                        last_line = time.monotonic()
+                    else:
+                        self._stderr = (self._stderr + chunk)[-MAX_KEPT_BYTES:]
+                if selector.get_map() and time.monotonic() - last_line >= self._silence_s:
+                    raise MeasurementError(f"{self._name} was silent for {self._silence_s:.0f} s and was stopped")
+
+
+class LocalTransport:
+    """See `transport.Transport`. Files are used where they lie."""
+
+    def run(self, argv: Sequence[str], *, timeout_s: float) -> Completed:
+        started = time.monotonic()
+        process = _start(argv)
+        try:
+            stdout, stderr = process.communicate(timeout=timeout_s)
+        except subprocess.TimeoutExpired:
+            raise DeviceError(f"{argv[0]} took longer than {timeout_s:.0f} s and was stopped") from None
+        finally:
+            _end(process)
+        status = _shell_status(process.returncode)
+        return Completed(status, stdout[-MAX_KEPT_BYTES:], stderr[-MAX_KEPT_BYTES:], time.monotonic() - started)
+
+    @contextmanager
+    def stream(self, argv: Sequence[str], *, silence_s: float, max_line_bytes: int) -> Iterator[_LocalStream]:
+        process = _start(argv)
+        try:
+            yield _LocalStream(process, Path(argv[0]).name, silence_s, max_line_bytes)
+        finally:
+            _end(process)
+
+    def push(self, source: Path, destination: str) -> None:
+        _copy(source, Path(destination))
+
+    def pull(self, source: str, destination: Path) -> None:
+        _copy(Path(source), destination)
+
+    def stat(self, path: str) -> FileStat | None:
+        try:
+            found = Path(path).stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            raise DeviceError(f"{path} cannot be looked at: {error.strerror}") from error
+        return FileStat(found.st_size, found.st_mode)
+
+    def place(self, source: Path, sha256: str) -> str:
+        """The file's own absolute path. Raises DeviceError when its content is not what it was."""
+        try:
+            found = sha256_file(source)
+        except OSError as error:
+            raise DeviceError(f"{source} cannot be read: {error.strerror}") from error
+        if found != sha256:
+            raise DeviceError(f"{source} has changed since it was described; start again with the new file")
+        return str(source.resolve())
+
+    def install(self, runner: Runner) -> tuple[str, ...]:
+        return (str(runner.path),)
+
+    def read_files(self, patterns: Sequence[str]) -> dict[str, str]:
+        texts = {}
+        for pattern in patterns:
+            for path in sorted(Path("/").glob(pattern.lstrip("/"))):
+                try:
+                    with path.open("rb") as file:
+                        texts[str(path)] = file.read(MAX_TEXT_BYTES).decode(errors="replace").strip()
+                except OSError:
+                    continue
+        return texts
+
+
+def open_local() -> Device:
+    """This machine as a device. Raises MissingDependencyError where no runner can be built for it."""
+    return Device("local", local_info(), LocalTransport())
+
+
+def local_info() -> DeviceInfo:
+    """What this machine says of itself; what it does not say is None."""
+    files = LocalTransport().read_files(
+        (
+            "/proc/cpuinfo",
+            "/sys/class/dmi/id/product_name",
+            "/sys/firmware/devicetree/base/model",
+            "/sys/devices/system/cpu/cpu[0-9]*/cpufreq/cpuinfo_max_freq",
+        )
+    )
+    cpu = _first_cpu(files.get("/proc/cpuinfo", ""))
+    features = cpu.get("flags", cpu.get("Features", "")).split()
+    model = files.get("/sys/class/dmi/id/product_name") or files.get("/sys/firmware/devicetree/base/model")
+    return DeviceInfo(
+        model=model.strip("\0 ") if model else None,
+        soc=cpu.get("model name") or cpu.get("Hardware"),
+        abi=host_abi(),
+        os_version=_os_version(),
+        kernel=platform.release() or None,
+        cpu_features=tuple(sorted(features)) or None,
+        cores=tuple(
+            Core(number, _integer(files.get(f"/sys/devices/system/cpu/cpu{number}/cpufreq/cpuinfo_max_freq")))
+            for number in sorted(os.sched_getaffinity(0))
+        ),
+    )
+
+
+def _start(argv: Sequence[str]) -> "subprocess.Popen[bytes]":
+    """In a session of its own: Ctrl-C reaches this program first, and killing reaches every child."""
+    try:
+        return subprocess.Popen(
+            list(argv),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise DeviceError(f"{argv[0]} cannot be started: {error.strerror}") from error
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+    for pipe in (process.stdout, process.stderr):
+        if pipe is not None:
+            pipe.close()
+
+
+def _shell_status(status: int) -> int:
+    return 128 - status if status < 0 else status
+
+
+def _copy(source: Path, destination: Path) -> None:
+    try:
+        with replacing(destination) as temporary:
+            shutil.copyfile(source, temporary)
+    except OSError as error:
+        raise DeviceError(f"{source} cannot be copied to {destination}: {error.strerror}") from error
+
+
+def _first_cpu(cpuinfo: str) -> dict[str, str]:
+    """The fields of the first core that /proc/cpuinfo describes."""
+    pairs = (line.partition(":") for line in cpuinfo.partition("\n\n")[0].splitlines())
+    return {name.strip(): value.strip() for name, _, value in pairs if value.strip()}
+
+
+def _os_version() -> str | None:
+    try:
+        return platform.freedesktop_os_release().get("PRETTY_NAME")
+    except OSError:
+        return None
+
+
+def _integer(text: str | None) -> int | None:
+    return int(text) if text and text.isdecimal() else None

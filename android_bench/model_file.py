@@ -1,0 +1,49 @@
+"""Whether a model file can be measured at all."""
+
+import struct
+from typing import Any
+
+from pocketnas_base.artifact import Artifact
+from pocketnas_base.errors import InputError
+from pocketnas_base.files import read_bytes
+
+MAX_MODEL_BYTES = 2 * 1024**3
+_TFLITE_IDENTIFIER = b"TFL3"
+
+
+def check_file(artifact: Artifact) -> None:
+    """Raises InputError when a .tflite file is not a whole model with fixed input shapes.
+
+    LiteRT trusts a file blindly: one that was cut off may load, compute nothing and look very fast, and a size that
+    was left open becomes 1. ExecuTorch and its runner check their files by themselves.
+    """
+    if artifact.runtime != "tflite":
+        return
+    content = read_bytes(artifact.path, what="the model", max_bytes=MAX_MODEL_BYTES)
+    if content[4:8] != _TFLITE_IDENTIFIER:
+        raise InputError(f"{artifact.path} is not a .tflite model")
+    from ai_edge_litert import schema_py_generated as schema
+
+    try:
+        # Unpacking visits every table and every byte of weights, so whatever points past the end is found.
+        model = schema.ModelT.InitFromPackedBuf(content, 0)
+        shapes = _input_shapes(model)
+        outside = any((buffer.offset or 0) + (buffer.size or 0) > len(content) for buffer in model.buffers)
+        empty = not model.subgraphs[0].operators
+    except (struct.error, ValueError, IndexError, TypeError, AttributeError, OverflowError, MemoryError):
+        raise InputError(f"{artifact.path} is damaged or cut off; export it again") from None
+    if outside or empty:
+        raise InputError(f"{artifact.path} is {'cut off' if outside else 'without operators'}; export it again")
+    for index, shape in enumerate(shapes):
+        if min(shape, default=0) < 0:
+            raise InputError(
+                f"{artifact.path} has a dynamic shape {shape} for input {index}; export it with a fixed one"
+            )
+
+
+def _input_shapes(model: Any) -> list[list[int]]:
+    """The shapes of the first subgraph's inputs, with -1 for a size left open."""
+    graph = model.subgraphs[0]
+    tensors = [graph.tensors[index] for index in graph.inputs]
+    shapes = [tensor.shape if tensor.shapeSignature is None else tensor.shapeSignature for tensor in tensors]
+    return [[int(size) for size in shape] for shape in shapes]

@@ -1,0 +1,85 @@
+"""How long and how often something is measured."""
+
+from dataclasses import asdict, dataclass, replace
+from typing import Self
+
+from android_bench.device import Device
+from pocketnas_base.errors import InputError
+
+MAX_PROCESSES = 1000
+MAX_RUNS = 100_000
+MAX_NS = 600_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """The settings of one session. A process is the unit of replication: what ruins repeatability differs between
+    processes, not between the invocations inside one.
+
+    processes: fresh processes per runtime; each measures every model once, in an order of its own.
+    warmup_min_runs, warmup_min_ns: both are reached before timing starts. min_runs, min_ns: both are reached before
+    timing ends, unless max_runs or max_ns is reached first. sentinel_every: the sentinel model is measured again
+    after so many models, at the start and at the end of each process. threads: of the runtime. cores: what the
+    runner is pinned to; None leaves the choice to the device.
+    """
+
+    processes: int = 20
+    warmup_min_runs: int = 5
+    warmup_min_ns: int = 3_000_000
+    min_runs: int = 10
+    min_ns: int = 12_000_000
+    max_runs: int = 10_000
+    max_ns: int = 2_000_000_000
+    sentinel_every: int = 8
+    seed: int = 0
+    threads: int = 1
+    cores: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        limits = {
+            "processes": (1, MAX_PROCESSES),
+            "warmup_min_runs": (0, MAX_RUNS),
+            "warmup_min_ns": (0, MAX_NS),
+            "max_runs": (1, MAX_RUNS),
+            "min_runs": (1, self.max_runs),
+            "max_ns": (1, MAX_NS),
+            "min_ns": (0, self.max_ns),
+            "sentinel_every": (1, MAX_RUNS),
+            "seed": (0, 2**63 - 1),
+            "threads": (1, 64),
+        }
+        for name, (low, high) in limits.items():
+            value = getattr(self, name)
+            if type(value) is not int or not low <= value <= high:
+                raise InputError(f"{name} must be a whole number from {low} to {high}, not {value!r}")
+        if self.cores is not None and len(set(self.cores)) < self.threads:
+            raise InputError(f"{self.threads} threads need as many cores, not {list(self.cores)}")
+
+    def on(self, device: Device) -> Self:
+        """The same settings with the cores settled. Raises InputError when the device lacks them."""
+        known = {core.number for core in device.info.cores}
+        cores = self.cores if self.cores is not None else device.default_cores(self.threads)
+        missing = sorted(set(cores) - known)
+        if missing:
+            raise InputError(f"device {device.id} cannot use the cores {missing}; it has {sorted(known)}")
+        return replace(self, cores=tuple(sorted(set(cores))))
+
+    def to_dict(self) -> dict[str, object]:
+        """Plain fields, for JSON."""
+        return asdict(self)
+
+
+OPERATORS = Protocol()
+"""For tables of many small operators. Many short processes rather than few long ones: what disturbs a measurement
+comes and goes within a second, so that spreading the same seconds over more moments finds more quiet ones."""
+
+NETWORKS = Protocol(
+    processes=30,
+    warmup_min_runs=3,
+    warmup_min_ns=10_000_000,
+    min_runs=5,
+    min_ns=25_000_000,
+    max_ns=10_000_000_000,
+    sentinel_every=3,
+)
+"""For a few whole networks."""

@@ -1,0 +1,1 @@
+"""The native runner: its sources (`src/`) and how they are built."""

@@ -1,0 +1,94 @@
+// What the runner asks of the kernel: the clock, its place on the cores, and what happened to it while it measured.
+#pragma once
+
+#include <sched.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include <cerrno>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+#include <vector>
+
+#include "json.hpp"
+
+namespace pocketnas {
+
+inline std::int64_t now_ns() {
+  timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return static_cast<std::int64_t>(now.tv_sec) * 1'000'000'000 + now.tv_nsec;
+}
+
+// Must run before a library starts threads: a thread inherits the cores of the one that made it, at that moment.
+inline void pin_to_cores(const std::vector<std::int64_t>& cores) {
+  cpu_set_t wanted;
+  CPU_ZERO(&wanted);
+  for (const std::int64_t core : cores) {
+    if (core < 0 || core >= CPU_SETSIZE) throw PlanError("core " + std::to_string(core) + " does not exist");
+    CPU_SET(static_cast<std::size_t>(core), &wanted);
+  }
+  if (sched_setaffinity(0, sizeof wanted, &wanted) != 0) {
+    throw PlanError(std::string("cannot run on the cores asked for: ") + std::strerror(errno));
+  }
+}
+
+// The rest of the line of /proc/self/status that starts with `name`, or "" where it cannot be read.
+inline std::string process_status(const std::string& name) {
+  std::FILE* file = std::fopen("/proc/self/status", "re");
+  if (file == nullptr) return "";
+  char line[512];
+  std::string value;
+  while (std::fgets(line, sizeof line, file) != nullptr) {
+    const std::string text(line);
+    if (text.compare(0, name.size() + 1, name + ":") == 0) {
+      const std::size_t first = text.find_first_not_of(" \t", name.size() + 1);
+      const std::size_t last = text.find_last_not_of(" \t\n");
+      if (first != std::string::npos && last >= first) value = text.substr(first, last - first + 1);
+      break;
+    }
+  }
+  std::fclose(file);
+  return value;
+}
+
+// Makes VmHWM count from now, so that each model's peak is its own. False where the kernel refuses.
+inline bool reset_peak_memory() {
+  std::FILE* file = std::fopen("/proc/self/clear_refs", "we");
+  if (file == nullptr) return false;
+  const bool written = std::fputs("5", file) >= 0;
+  return (std::fclose(file) == 0) && written;
+}
+
+// Highest resident size in kB since the last reset, or -1.
+inline std::int64_t peak_memory_kb() {
+  const std::string value = process_status("VmHWM");
+  return value.empty() ? -1 : std::strtoll(value.c_str(), nullptr, 10);
+}
+
+struct ContextSwitches {
+  std::int64_t voluntary;
+  std::int64_t involuntary;
+};
+
+// Of all threads of this process: /proc/self/status would count the first thread alone.
+inline ContextSwitches context_switches() {
+  rusage usage;
+  if (getrusage(RUSAGE_SELF, &usage) != 0) return {-1, -1};
+  return {usage.ru_nvcsw, usage.ru_nivcsw};
+}
+
+inline const char* abi_name() {
+#if defined(__x86_64__)
+  return "x86_64";
+#elif defined(__aarch64__)
+  return "arm64-v8a";
+#else
+#error "the runner is built for x86_64 and arm64-v8a"
+#endif
+}
+
+}  // namespace pocketnas

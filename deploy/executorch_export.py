@@ -1,0 +1,95 @@
+"""ExecuTorch with XNNPACK: torch.export, lowering, .pte. The lowering itself runs in worker processes."""
+
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deploy.folding import folded
+from deploy.workers import Job, run_jobs
+from latency.opspec import OpSpec
+from pocketnas_base.errors import ExportError
+from pocketnas_base.files import replacing
+from search.architecture import Architecture
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+LOWERING_VERSION = 1
+"""Raise it whenever the .pte made of an operator changes: caches of operator files are keyed by it."""
+
+_WORKER = "deploy.executorch_worker"
+# A worker spends as long on its imports as on about five operators.
+_OPERATORS_PER_WORKER = 5
+_MAX_WORKERS = 8
+
+
+def lower(module: "nn.Module", example: "Tensor") -> bytes:
+    """The .pte of a module for one input, in float32, batch norms folded, wholly delegated to XNNPACK.
+
+    example: [1, C, H, W]; its memory layout, contiguous or channels last, becomes the program's input layout.
+    Imports ExecuTorch, which prints: call it in a worker. Raises ExportError when an operator is left to no delegate.
+    """
+    import torch
+    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+    from executorch.exir import to_edge_transform_and_lower
+
+    exported = torch.export.export(folded(module), (example,))
+    lowered = to_edge_transform_and_lower(exported, partitioner=[XnnpackPartitioner()])
+    nodes = [node for node in lowered.exported_program().graph.nodes if node.op == "call_function"]
+    names = [getattr(node.target, "__name__", str(node.target)) for node in nodes]
+    left = sorted({name for name in names if name not in ("executorch_call_delegate", "getitem")})
+    if left or names.count("executorch_call_delegate") != 1:
+        raise ExportError(f"XNNPACK did not take the whole model as one piece; left over: {', '.join(left) or 'a cut'}")
+    return bytes(lowered.to_executorch().buffer)
+
+
+def example_input(op: OpSpec, value: "Tensor") -> "Tensor":
+    """`value` [1, C, H, W] in the layout that an operator's own .pte takes.
+
+    Inside a network XNNPACK passes activations on channels last, so an operator measured alone takes and gives them so
+    too: with contiguous ones it would be charged two transpositions (a fifth of a small block's time) that the
+    network does not make. Left contiguous: what has one channel or one pixel (there is nothing to transpose) and
+    the classifier (channels last, its reshape would fall out of the delegate).
+    """
+    import torch
+
+    return value.contiguous(memory_format=torch.channels_last if takes_channels_last(op) else torch.contiguous_format)
+
+
+def takes_channels_last(op: OpSpec) -> bool:
+    """Whether an operator's own .pte has its tensors as [N, H, W, C] in memory."""
+    return op.kind in ("conv", "mbconv") and op.in_channels > 1 and op.resolution > 1
+
+
+def lower_operators(
+    jobs: "Sequence[tuple[OpSpec, Path]]", seed: int, log: Path, finished: Callable[[int], None]
+) -> None:
+    """Write the .pte of every operator, with its sample weights, to its path, on all cores.
+
+    Raises ExportError naming the log, which is kept only then.
+    """
+    count = min(_MAX_WORKERS, os.cpu_count() or 1, -(-len(jobs) // _OPERATORS_PER_WORKER))
+    described: list[Job] = [{"op": op.to_dict(), "seed": seed, "path": str(path.resolve())} for op, path in jobs]
+    run_jobs(_WORKER, described, log.resolve(), workers=count, finished=finished)
+
+
+def convert_network(network: "nn.Module", architecture: Architecture, path: Path) -> None:
+    """Write the .pte of a trained network (input [1, C, H, W], contiguous) to `path`.
+
+    Raises ExportError; what the exporter printed is then kept beside `path`, under its name with `.log`.
+    """
+    from safetensors.torch import save_file
+
+    with tempfile.TemporaryDirectory(prefix="pocketnas-executorch-") as folder:
+        weights = Path(folder) / "weights.safetensors"
+        state = network.state_dict()
+        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}, weights)
+        with replacing(path) as temporary:
+            job: Job = {
+                "architecture": architecture.to_dict(),
+                "weights": str(weights),
+                "path": str(temporary.resolve()),
+            }
+            run_jobs(_WORKER, [job], path.with_name(path.name + ".log").resolve())

@@ -1,0 +1,202 @@
+"""A trained network to files that were seen to compute what it computes."""
+
+import json
+import re
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deploy import executorch_export, tflite_onnx
+from deploy.accuracy import outputs_of, top1_percent, torch_model
+from deploy.fingerprint import architecture_sha256, images_sha256, weights_sha256
+from deploy.interpreters import load_interpreter, runtime_version
+from deploy.manifest import ExportedFile, TensorInfo, is_intact, read_manifest, write_manifest
+from deploy.parity import check_parity
+from deploy.samples import SAMPLE_VERSION, network_sample
+from deploy.tflite_schema import INPUT_NAME, OUTPUT_NAME
+from deploy.tflite_writer import WRITER_VERSION, write_tflite
+from pocketnas_base.artifact import RUNTIMES, Artifact, Precision, Runtime
+from pocketnas_base.errors import ExportError, InputError
+from pocketnas_base.files import read_json, sha256_file, write_bytes, write_json
+from pocketnas_base.progress import Progress, silent
+from search.architecture import Architecture
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+SUFFIX: dict[Runtime, str] = {"tflite": ".tflite", "executorch": ".pte"}
+EXPORTERS: dict[Runtime, tuple[str, ...]] = {
+    "tflite": ("onnx2tf", "tensorflow", "onnx", "torch"),
+    "executorch": ("executorch", "torch"),
+}
+
+# Without labels there is no accuracy to measure, and so many images are enough to compare outputs on.
+UNLABELLED_IMAGES = 256
+
+# A run's progress in units of effort: a conversion, and a check on all images.
+_CONVERT, _CHECK = 50, 50
+
+
+@dataclass(frozen=True, slots=True)
+class _Subject:
+    """What is exported: a network, and torch's outputs on the images that every file is held against."""
+
+    network: "nn.Module"
+    architecture: Architecture
+    images: "Tensor"
+    labels: NDArray[np.int64] | None
+    weights_sha256: str
+    architecture_sha256: str
+    images_sha256: str
+
+
+def export_network(
+    network: "nn.Module",
+    architecture: Architecture,
+    out_dir: Path,
+    *,
+    images: "Tensor",
+    labels: "Tensor | None" = None,
+    runtimes: Sequence[Runtime] = RUNTIMES,
+    progress: Progress = silent,
+) -> list[ExportedFile]:
+    """Write `<name>_fp32.tflite` and `<name>_fp32.pte` of a trained network, with `manifest.json`, into `out_dir`.
+
+    images: [N, C, H, W] float32, real ones, prepared as in training; every file's outputs on them are held against
+      torch's: on all of them where labels [N] are given, and then top-1 is measured, else on the first 256.
+    A file gets its final name only after it passed; one whose manifest entry is of the same weights, images and
+    versions is left as it is. Raises ExportError when a conversion fails (with the name of its log) or a file computes
+    otherwise than torch (it is kept as `<name>.rejected`, with a report beside it).
+    """
+    subject = _subject(network, architecture, images, labels)
+    kept = _still_valid(out_dir, subject)
+    files = {file.artifact.runtime: file for file in kept}
+    missing = [runtime for runtime in dict.fromkeys(runtimes) if runtime not in files]
+    total = _CHECK + len(missing) * (_CONVERT + _CHECK) if missing else 1
+    if missing:
+        out_dir.mkdir(parents=True, exist_ok=True)
+        # Whatever stands under a final name belongs to the manifest, also while the rest is in the making.
+        write_manifest(out_dir, kept)
+        expected = outputs_of(
+            torch_model(network),
+            _array(subject.images),
+            what="torch",
+            progress=lambda done, of, what: progress(_CHECK * done // of, total, f"outputs of {what}"),
+        )
+    for number, runtime in enumerate(missing):
+        start = _CHECK + number * (_CONVERT + _CHECK)
+
+        def checking(done: int, of: int, what: str, start: int = start) -> None:
+            progress(start + _CONVERT + _CHECK * done // of, total, f"checking {what}")
+
+        progress(start, total, f"converting to {runtime}")
+        files[runtime] = _export(subject, runtime, out_dir, expected, checking)
+        write_manifest(out_dir, [files[each] for each in RUNTIMES if each in files])
+    progress(total, total, "exported")
+    return [files[runtime] for runtime in dict.fromkeys(runtimes)]
+
+
+def load_exported(folder: Path) -> list[ExportedFile]:
+    """The files that were exported into `folder`, each still what was checked; empty where nothing was.
+
+    Raises InputError when the manifest is damaged, or a file of it missing or changed.
+    """
+    files = read_manifest(folder)
+    for file in files:
+        if not is_intact(file):
+            raise InputError(f"{file.artifact.path} is missing, or not the file that was exported; export again")
+    return files
+
+
+def export_untrained(architecture: Architecture, folder: Path, *, runtime: Runtime, seed: int = 0) -> Artifact:
+    """`<name>_untrained_fp32.tflite` or `.pte`, with made-up weights: for latency, which does not depend on them.
+
+    The .tflite is written straight from the schema, with the operators that onnx2tf chooses. A file that was made
+    before, of the same architecture, seed and versions, is left as it is. Raises ExportError.
+    """
+    path = folder / f"{file_stem(architecture)}_untrained_fp32{SUFFIX[runtime]}"
+    identity = {
+        "architecture": architecture_sha256(architecture),
+        "seed": seed,
+        "exporter": _exporter(runtime),
+        "made_by": [SAMPLE_VERSION, WRITER_VERSION, executorch_export.LOWERING_VERSION],
+    }
+    record = path.with_name(path.name + ".json")
+    try:
+        if read_json(record, what="record") == identity | {"sha256": sha256_file(path)}:
+            return Artifact.of_file(path)
+    except (InputError, OSError):
+        pass  # not made before, or damaged: it is made now
+    network = network_sample(architecture, seed)
+    if runtime == "tflite":
+        write_bytes(path, write_tflite(architecture.ops, list(network.ops)))
+    else:
+        executorch_export.convert_network(network, architecture, path)
+    write_json(record, identity | {"sha256": sha256_file(path)})
+    return Artifact.of_file(path)
+
+
+def file_stem(architecture: Architecture) -> str:
+    """The architecture's name as the beginning of a file name: what is not a letter, digit, `.`, `_`, `-` becomes `-`."""
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", architecture.name).lstrip("._-") or "network"
+
+
+def _subject(network: "nn.Module", architecture: Architecture, images: "Tensor", labels: "Tensor | None") -> _Subject:
+    wanted = (architecture.image_channels, architecture.resolution, architecture.resolution)
+    if images.ndim != 4 or tuple(images.shape[1:]) != wanted or len(images) == 0:
+        raise InputError(f"{architecture.name} takes images of {list(wanted)}, not {list(images.shape)}")
+    if labels is not None and labels.shape != images.shape[:1]:
+        raise InputError(f"{len(images)} images cannot be checked with labels of {list(labels.shape)}")
+    used = (images if labels is not None else images[:UNLABELLED_IMAGES]).detach().cpu().float().contiguous()
+    return _Subject(
+        network,
+        architecture,
+        used,
+        None if labels is None else labels.detach().cpu().numpy().astype(np.int64),
+        weights_sha256(network),
+        architecture_sha256(architecture),
+        images_sha256(used, labels),
+    )
+
+
+def _still_valid(out_dir: Path, subject: _Subject) -> list[ExportedFile]:
+    """The manifest's files that are intact and of this network, images and versions; the others are removed."""
+    valid = []
+    for file in read_manifest(out_dir):
+        runtime = file.artifact.runtime
+        same = (
+            file.name == subject.architecture.name
+            and file.artifact.path.name == _file_name(subject.architecture, runtime)
+            and file.weights_sha256 == subject.weights_sha256
+            and file.architecture_sha256 == subject.architecture_sha256
+            and file.images_sha256 == subject.images_sha256
+            and file.exporter == _exporter(runtime)
+            and file.runtime_version == runtime_version(runtime)
+        )
+        if same and file.parity.passed and is_intact(file):
+            valid.append(file)
+        else:
+            file.artifact.path.unlink(missing_ok=True)
+    return valid
+
+
+def _export(
+    subject: _Subject, runtime: Runtime, out_dir: Path, expected: NDArray[np.float32], checking: Progress
+) -> ExportedFile:
+    architecture, precision = subject.architecture, "fp32"
+    final = out_dir / _file_name(architecture, runtime)
+    unchecked = final.with_name(final.name + ".unchecked") 
+    with tempfile.TemporaryDirectory(prefix=".exporting-", dir=out_dir) as workshop:
+        path = Path(workshop) / final.name
+        _convert(subject, runtime, path, out_dir)
+        artifact = Artifact.of_file(path, precision)
+        found = outputs_of(load_interpreter(artifact), _array(subject.images), what=final.name, progress=checking)
+        parity = check_parity(expected, found, precision)
+        file = _describe(subject, Artifact(final, artifact.sha256, runtime, precision), path.stat().st_size, parity)
+        return file

@@ -1,0 +1,98 @@
+"""Operators and networks with made-up but realistic weights: what is measured when nothing is trained yet."""
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from latency.opspec import OpSpec
+from pocketnas_base.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from search.architecture import Architecture
+
+SAMPLE_VERSION = 1
+"""Raise it whenever the weights or the input drawn for an operator change: caches of operator files are keyed by it."""
+
+# So many values of every channel, at least, stand behind a batch norm's statistics.
+_STATISTICS_PIXELS = 512
+_MAX_STATISTICS_IMAGES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorSample:
+    """An operator ready to be exported: its module in evaluation mode, an input [1, C, H, W] and its output."""
+
+    module: "nn.Module"
+    input: "Tensor"
+    output: "Tensor"
+
+
+def operator_sample(op: OpSpec, seed: int) -> OperatorSample:
+    """The operator with weights, input and output that depend on `op` and `seed` alone.
+
+    Raises InputError for `zero`, which leaves nothing to run.
+    """
+    import torch
+    from torch import nn
+
+    if op.kind == "zero":
+        raise InputError(f"{op.key}: Zero runs nothing, so there is no file to make of it")
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(_derived(seed, op.key))
+        if op.kind == "empty":
+            module: nn.Module = nn.ReLU6()
+        else:
+            from search.operators import build_operator
+
+            module = build_operator(op)
+        _randomise(module, op.in_channels, op.resolution, op.out_resolution)
+        value = torch.randn(1, op.in_channels, op.resolution, op.resolution)
+        return OperatorSample(module, value, module(value).contiguous())
+
+
+def network_sample(architecture: "Architecture", seed: int) -> "nn.Module":
+    """A network in evaluation mode whose weights depend on `architecture` and `seed` alone."""
+    import torch
+
+    from search.network import Network
+
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        torch.manual_seed(_derived(seed, "/".join(op.key for op in architecture.ops)))
+        network = Network(architecture)
+        last = architecture.ops[-1].resolution
+        _randomise(network, architecture.image_channels, architecture.resolution, last)
+    return network
+
+
+def _randomise(module: "nn.Module", channels: int, resolution: int, out_resolution: int) -> None:
+    """Draw batch norms and biases so that about half of every ReLU6 is alive and little of it saturated.
+
+    The running statistics are those of the layer's own activations on normal noise, so each batch norm's output has
+    about the mean and deviation that its shift and scale say.
+    """
+    import torch
+    from torch import nn
+
+    norms = [layer for layer in module.modules() if isinstance(layer, nn.BatchNorm2d)]
+    for layer in module.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            layer.weight.uniform_(0.5, 1.5)
+            layer.bias.normal_(0.0, 0.5)
+        elif isinstance(layer, nn.Linear):
+            layer.bias.normal_(0.0, 0.1)
+    if norms:
+        momenta = [norm.momentum for norm in norms]
+        for norm in norms:
+            norm.momentum = None  # the statistics become those of the one pass below
+        images = min(_MAX_STATISTICS_IMAGES, max(2, -(-_STATISTICS_PIXELS // out_resolution**2)))
+        module.train()(torch.randn(images, channels, resolution, resolution))
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+    module.eval()
+
+
+def _derived(seed: int, name: str) -> int:
+    digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
+    return int.from_bytes(digest[:8], "little") >> 1

@@ -1,0 +1,209 @@
+"""The .tflite flatbuffer: building one from tensors and operators, reading one back, giving one a signature."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pocketnas_base.errors import ExportError
+
+SCHEMA_VERSION = 3
+FILE_IDENTIFIER = b"TFL3"
+SIGNATURE = "serving_default"
+INPUT_NAME = "input"
+OUTPUT_NAME = "output"
+NO_TENSOR = -1
+# schema.fbs: Buffer.data is force_align 16; the generated Python code does not do it.
+DATA_ALIGNMENT = 16
+
+_LAST_SMALL_CODE = 127
+_INT32_LIMIT = 2**31
+
+
+@dataclass(frozen=True, slots=True)
+class TfliteOperator:
+    """One operator of a .tflite file: what it is and everything about it that its latency depends on.
+
+    options: the fields of its builtin options table. constants: values of its integer constant inputs (paddings, axes).
+    """
+
+    name: str
+    version: int
+    input_shapes: tuple[tuple[int, ...], ...]
+    output_shape: tuple[int, ...]
+    options: tuple[tuple[str, object], ...]
+    constants: tuple[tuple[int, ...], ...]
+
+
+class TfliteBuilder:
+    """Collects tensors and operators of one subgraph in execution order; `finish` gives the file's bytes."""
+
+    def __init__(self, description: str) -> None:
+        from ai_edge_litert import schema_py_generated as schema
+
+        self._schema = schema
+        self._graph = schema.SubGraphT()
+        self._graph.name = "main"
+        self._graph.tensors, self._graph.operators = [], []
+        self._model = schema.ModelT()
+        self._model.version = SCHEMA_VERSION
+        self._model.description = description
+        self._model.buffers = [schema.BufferT()]  # buffer 0 is the empty one, by the schema's convention
+        self._model.operatorCodes = []
+        self._model.subgraphs = [self._graph]
+        self._codes: dict[int, int] = {}
+
+    def tensor(self, name: str, shape: Sequence[int]) -> int:
+        """A float32 tensor that an operator or the caller fills; returns its index."""
+        return self._add(name, shape, self._schema.TensorType.FLOAT32, 0)
+
+    def constant(self, name: str, value: NDArray[np.float32] | NDArray[np.int32]) -> int:
+        """A tensor whose value is stored in the file; returns its index."""
+        kinds = {
+            np.dtype(np.float32): self._schema.TensorType.FLOAT32,
+            np.dtype(np.int32): self._schema.TensorType.INT32,
+        }
+        buffer = self._schema.BufferT()
+        little_endian = np.ascontiguousarray(value).astype(value.dtype.newbyteorder("<"))
+        buffer.data = np.frombuffer(little_endian.tobytes(), np.uint8)
+        self._model.buffers.append(buffer)
+        return self._add(name, value.shape, kinds[value.dtype], len(self._model.buffers) - 1)
+
+    def operator(self, kind: str, inputs: Sequence[int], output: int, options: str = "", **fields: object) -> None:
+        """Append an operator. kind: its name in BuiltinOperator. options: its options table, with the fields given."""
+        schema = self._schema
+        operator = schema.OperatorT()
+        operator.opcodeIndex = self._code(getattr(schema.BuiltinOperator, kind))
+        operator.inputs = np.array(inputs, np.int32)
+        operator.outputs = np.array([output], np.int32)
+        if options:
+            table = getattr(schema, f"{options}T")()
+            for name, value in fields.items():
+                setattr(table, name, value)
+            operator.builtinOptionsType = getattr(schema.BuiltinOptions, options)
+            operator.builtinOptions = table
+        self._graph.operators.append(operator)
+
+    def finish(self, model_input: int, model_output: int) -> bytes:
+        """The file, with its signature. Raises ExportError when it would pass the format's 2 GiB."""
+        self._graph.inputs = np.array([model_input], np.int32)
+        self._graph.outputs = np.array([model_output], np.int32)
+        _sign(self._model)
+        return _pack(self._model)
+
+    def _add(self, name: str, shape: Sequence[int], kind: int, buffer: int) -> int:
+        tensor = self._schema.TensorT()
+        tensor.name = name
+        tensor.shape = np.array(shape, np.int32)
+        tensor.type = kind
+        tensor.buffer = buffer
+        self._graph.tensors.append(tensor)
+        return len(self._graph.tensors) - 1
+
+    def _code(self, builtin: int) -> int:
+        if builtin not in self._codes:
+            code = self._schema.OperatorCodeT()
+            code.builtinCode = builtin
+            code.deprecatedBuiltinCode = min(builtin, _LAST_SMALL_CODE)
+            code.version = 1
+            self._codes[builtin] = len(self._model.operatorCodes)
+            self._model.operatorCodes.append(code)
+        return self._codes[builtin]
+
+
+def with_signature(content: bytes) -> bytes:
+    """The same model with a SignatureDef `serving_default` (`input` to `output`), which onnx2tf leaves out.
+
+    Raises ExportError when `content` is not a .tflite model of one subgraph, one input and one output.
+    """
+    model = _unpack(content)
+    _sign(model)
+    return _pack(model)
+
+
+def read_operators(content: bytes) -> list[TfliteOperator]:
+    """The operators of a model's first subgraph, in execution order. Raises ExportError when it is no .tflite model."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    names = {value: name for name, value in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
+    model = _unpack(content)
+    tensors = model.subgraphs[0].tensors
+    found = []
+    for operator in model.subgraphs[0].operators:
+        code = model.operatorCodes[operator.opcodeIndex]
+        inputs = [tensors[index] for index in operator.inputs if index != NO_TENSOR]
+        constants = [
+            tuple(np.asarray(model.buffers[tensor.buffer].data, np.uint8).view("<i4").tolist())
+            for tensor in inputs
+            if tensor.type == schema.TensorType.INT32 and model.buffers[tensor.buffer].data is not None
+        ]
+        found.append(
+            TfliteOperator(
+                names[max(code.builtinCode, code.deprecatedBuiltinCode)],
+                code.version,
+                tuple(tuple(int(size) for size in tensor.shape) for tensor in inputs),
+                tuple(int(size) for size in tensors[operator.outputs[0]].shape),
+                tuple(sorted(vars(operator.builtinOptions).items())) if operator.builtinOptions else (),
+                tuple(constants),
+            )
+        )
+    return found
+
+
+def _unpack(content: bytes) -> Any:
+    from ai_edge_litert import schema_py_generated as schema
+
+    if content[4:8] != FILE_IDENTIFIER:
+        raise ExportError("this is not a .tflite model: its file identifier is missing")
+    return schema.ModelT.InitFromPackedBuf(bytearray(content), 0)
+
+
+def _sign(model: Any) -> None:
+    from ai_edge_litert import schema_py_generated as schema
+
+    graph = model.subgraphs[0]
+    if len(model.subgraphs) != 1 or len(graph.inputs) != 1 or len(graph.outputs) != 1:
+        raise ExportError("a model of one subgraph, one input and one output was expected from the converter")
+    signature = schema.SignatureDefT()
+    signature.signatureKey = SIGNATURE
+    signature.subgraphIndex = 0
+    signature.inputs = [_named(INPUT_NAME, graph.inputs[0])]
+    signature.outputs = [_named(OUTPUT_NAME, graph.outputs[0])]
+    model.signatureDefs = [signature]
+
+
+def _named(name: str, index: int) -> Any:
+    from ai_edge_litert import schema_py_generated as schema
+
+    entry = schema.TensorMapT()
+    entry.name = name
+    entry.tensorIndex = int(index)
+    return entry
+
+
+def _pack(model: Any) -> bytes:
+    import flatbuffers
+    from ai_edge_litert import schema_py_generated as schema
+
+    class AlignedBuffer(schema.BufferT):  # type: ignore[misc]
+        """A buffer whose data starts at a multiple of 16 bytes of the file."""
+
+        def Pack(self, builder: Any) -> Any:  # noqa: N802
+            data = np.asarray(self.data, np.uint8)
+            builder.StartVector(1, data.size, DATA_ALIGNMENT)
+            builder.head -= data.size
+            builder.Bytes[builder.head : builder.head + data.size] = data.tobytes()
+            vector = builder.EndVector()
+            schema.BufferStart(builder)
+            schema.BufferAddData(builder, vector)
+            return schema.BufferEnd(builder)
+
+    total = sum(0 if buffer.data is None else len(buffer.data) for buffer in model.buffers)
+    if total >= _INT32_LIMIT:
+        raise ExportError(f"the model's {total} bytes of weights pass the 2 GiB that a .tflite file may have")
+    model.buffers = [buffer if buffer.data is None else AlignedBuffer(buffer.data) for buffer in model.buffers]
+    builder = flatbuffers.Builder(1 << 16)
+    builder.Finish(model.Pack(builder), file_identifier=FILE_IDENTIFIER)
+    return bytes(builder.Output())

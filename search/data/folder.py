@@ -1,0 +1,165 @@
+"""A folder of images by class: ROOT/train/CLASS/*.png with ROOT/test (or val), or ROOT/CLASS/*.png alone."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pocketnas_base.errors import DataError, InputError
+from pocketnas_base.files import read_bytes
+from pocketnas_base.progress import Progress, silent
+from search.data.cache import load_decoded, store_decoded
+from search.data.dataset import ImageData, stratified_split
+from search.data.decode import IMAGE_SUFFIXES, MAX_ENCODED_BYTES, check_form, decode_images
+
+if TYPE_CHECKING:
+    import torch
+
+TEST_NAMES = ("test", "val", "validation")
+TEST_FRACTION = 0.2
+SPLIT_SEED = 0
+_CACHE_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class _Listing:
+    """The images of one part, in a fixed order: class by class, by name."""
+
+    paths: tuple[Path, ...]
+    labels: tuple[int, ...]
+
+
+def read_folder(root: Path, *, resolution: int, channels: int, progress: Progress = silent) -> ImageData:
+    """Decode a folder of images, its classes being the names of the folders in sorted order.
+
+    Without a test (or val) folder beside `train`, or with class folders directly below `root`, a fifth of every class
+    is drawn as test images with a fixed seed. Decoded images are kept in the user's cache, addressed by their content.
+    Raises DataError naming the file or folder at fault: no images, a class without any, a class that is in the test
+    images only or not at all, a damaged or oversized image.
+    """
+    train_root, test_root = _parts(root)
+    classes = _classes(train_root)
+    train = _listing(train_root, classes)
+    test = None
+    if test_root is not None:
+        if _classes(test_root) != classes:
+            different = sorted(set(_classes(test_root)) ^ set(classes))
+            raise DataError(f"{test_root} and {train_root} must have the same classes; {different[0]} is in one only")
+        test = _listing(test_root, classes)
+    paths = train.paths + (test.paths if test else ())
+    check_form(len(paths), resolution, channels, str(root))
+    key = _key(root, paths, resolution, channels, progress)
+    kept = load_decoded(key)
+    if kept is not None:
+        return kept
+    data = _decoded(root, classes, train, test, resolution, channels, progress)
+    store_decoded(key, data)
+    return data
+
+
+def _decoded(
+    root: Path,
+    classes: tuple[str, ...],
+    train: _Listing,
+    test: _Listing | None,
+    resolution: int,
+    channels: int,
+    progress: Progress,
+) -> ImageData:
+    images, labels = _decode(train, f"decoding {root.name} images", resolution, channels, progress)
+    source = str(root)
+    if test is not None:
+        test_images, test_labels = _decode(test, f"decoding {root.name} test images", resolution, channels, progress)
+    else:
+        source += f" ({TEST_FRACTION:.0%} of every class drawn as test images)"
+        images, labels, test_images, test_labels = draw_test_images(images, labels, classes, str(root))
+    return ImageData(root.resolve().name, classes, images, labels, test_images, test_labels, source, None)
+
+
+def draw_test_images(
+    images: "torch.Tensor", labels: "torch.Tensor", classes: tuple[str, ...], source: str
+) -> "tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]":
+    """Divide a data set that has no test images of its own: (train images, labels, test images, labels)."""
+    import torch
+
+    for label, count in zip(classes, torch.bincount(labels, minlength=len(classes)).tolist(), strict=True):
+        if count < 2:
+            raise DataError(f"{source}: class {label} has {count} images; two at least are needed to draw a test image")
+    train, test = stratified_split(labels, TEST_FRACTION, SPLIT_SEED)
+    return images[train], labels[train], images[test], labels[test]
+
+
+def _parts(root: Path) -> tuple[Path, Path | None]:
+    if not root.is_dir():
+        raise DataError(f"{root} is not a folder")
+    if not (root / "train").is_dir():
+        return root, None
+    tests = [root / name for name in TEST_NAMES if (root / name).is_dir()]
+    return root / "train", tests[0] if tests else None
+
+
+def _folders(parent: Path) -> list[Path]:
+    try:
+        return sorted(path for path in parent.iterdir() if path.is_dir() and not path.name.startswith("."))
+    except OSError as error:
+        raise DataError(f"{parent} cannot be read: {error.strerror}") from error
+
+
+def _classes(part: Path) -> tuple[str, ...]:
+    names = tuple(path.name for path in _folders(part))
+    if len(names) < 2:
+        raise DataError(f"{part} needs at least two folders of images, one for each class, and has {len(names)}")
+    return names
+
+
+def _listing(part: Path, classes: tuple[str, ...]) -> _Listing:
+    paths: list[Path] = []
+    labels: list[int] = []
+    for label, name in enumerate(classes):
+        nested = _folders(part / name)
+        if nested:
+            raise DataError(f"{nested[0]} is a folder inside a class; images must lie directly in {part / name}")
+        found = sorted(
+            path
+            for path in (part / name).iterdir()
+            if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".")
+        )
+        if not found:
+            raise DataError(f"class folder {part / name} holds no image ({', '.join(IMAGE_SUFFIXES)})")
+        paths += found
+        labels += [label] * len(found)
+    return _Listing(tuple(paths), tuple(labels))
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return read_bytes(path, what="image", max_bytes=MAX_ENCODED_BYTES)
+    except InputError as error:
+        raise DataError(str(error)) from error
+
+
+def _key(root: Path, paths: tuple[Path, ...], resolution: int, channels: int, progress: Progress) -> str:
+    digest = hashlib.sha256(json.dumps(["folder", _CACHE_VERSION, str(root.resolve()), resolution, channels]).encode())
+    for done, path in enumerate(paths, start=1):
+        name = str(path.relative_to(root)).encode("utf-8", "surrogateescape")
+        digest.update(hashlib.sha256(name).digest() + hashlib.sha256(_read(path)).digest())
+        if done % 256 == 0 or done == len(paths):
+            progress(done, len(paths), f"reading {root.name}")
+    return digest.hexdigest()
+
+
+def _decode(
+    listing: _Listing, what: str, resolution: int, channels: int, progress: Progress
+) -> "tuple[torch.Tensor, torch.Tensor]":
+    import torch
+
+    def encoded() -> Iterator[tuple[str, bytes]]:
+        for path in listing.paths:
+            yield str(path), _read(path)
+
+    pixels = decode_images(
+        encoded(), len(listing.paths), resolution=resolution, channels=channels, what=what, progress=progress
+    )
+    return torch.from_numpy(pixels), torch.tensor(listing.labels, dtype=torch.int64)

@@ -1,0 +1,225 @@
+"""Parquet files of encoded images and labels, in the column layout that published data sets use."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pocketnas_base.errors import DataError
+from pocketnas_base.files import sha256_file
+from pocketnas_base.progress import Progress, silent
+from search.data.cache import load_decoded, store_decoded
+from search.data.dataset import ImageData
+from search.data.decode import check_form, decode_images
+from search.data.folder import TEST_FRACTION, TEST_NAMES, draw_test_images
+
+if TYPE_CHECKING:
+    import torch
+
+IMAGE_COLUMNS = ("img", "image")
+LABEL_COLUMN = "label"
+MAX_CLASSES = 65_536
+_CACHE_VERSION = 1
+_BATCH_ROWS = 512
+
+
+@dataclass(frozen=True, slots=True)
+class _Labels:
+    """What the rows of one part say: their label, and the folder in their image's path where there is one."""
+
+    numbers: tuple[int | str, ...]
+    folders: tuple[str | None, ...]
+
+
+def has_parquet(folder: Path) -> bool:
+    """Whether `folder` (or its subfolder `data`, the layout of published sets) holds training rows in Parquet."""
+    return bool(_files(folder, ("train",)))
+
+
+def read_parquet(path: Path, *, resolution: int, channels: int, progress: Progress = silent) -> ImageData:
+    """Decode the images of one .parquet file, or of a folder with train*.parquet and test*.parquet (or val*).
+
+    Columns: `img` or `image` (encoded bytes, or a struct {bytes, path}) and `label` (whole numbers from 0, or text).
+    Class names come from the schema's `huggingface` metadata, else from the folders in the images' paths, else they are
+    the numbers. Without test files a fifth of every class is drawn with a fixed seed. Decoded images are kept in the
+    user's cache, addressed by content. Raises DataError naming the file, and the row where one is at fault.
+    """
+    train_files, test_files = _parts(path)
+    digest = hashlib.sha256(json.dumps(["parquet", _CACHE_VERSION, str(path.resolve()), resolution, channels]).encode())
+    for file in (*train_files, *test_files):
+        try:
+            digest.update(f"{file.name} {sha256_file(file)}\n".encode("utf-8", "surrogateescape"))
+        except OSError as error:
+            raise DataError(f"Parquet file {file} cannot be read: {error.strerror}") from error
+    kept = load_decoded(digest.hexdigest())
+    if kept is not None:
+        return kept
+    name = path.resolve().stem
+    images, train = _decode(train_files, f"decoding {name} images", resolution, channels, progress)
+    test_images, test = None, None
+    if test_files:
+        test_images, test = _decode(test_files, f"decoding {name} test images", resolution, channels, progress)
+    classes = _class_names(train_files[0], train, test, str(path))
+    labels = _numbers(train, classes, str(train_files[0]))
+    source = str(path)
+    if test_images is not None and test is not None:
+        test_labels = _numbers(test, classes, str(test_files[0]))
+    else:
+        source += f" ({TEST_FRACTION:.0%} of every class drawn as test images)"
+        images, labels, test_images, test_labels = draw_test_images(images, labels, classes, str(path))
+    data = ImageData(name, classes, images, labels, test_images, test_labels, source, None)
+    store_decoded(digest.hexdigest(), data)
+    return data
+
+
+def _files(folder: Path, prefixes: tuple[str, ...]) -> tuple[Path, ...]:
+    for place in (folder, folder / "data"):
+        for prefix in prefixes:
+            found = sorted(file for file in place.glob(f"{prefix}*.parquet") if file.is_file())
+            if found:
+                return tuple(found)
+    return ()
+
+
+def _parts(path: Path) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
+    if path.is_file():
+        return (path,), ()
+    if not path.is_dir():
+        raise DataError(f"Parquet data {path} does not exist")
+    train = _files(path, ("train",))
+    if not train:
+        raise DataError(f"{path} holds no train*.parquet file")
+    return train, _files(path, TEST_NAMES)
+
+
+def _open(file: Path) -> Any:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return pq.ParquetFile(file, memory_map=True)
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{file} is not a whole Parquet file: {_one_line(error)}") from None
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _columns(file: Path, schema: Any) -> str:
+    """The image column's name, after checking both columns' types."""
+    import pyarrow.types as types
+
+    image = next((name for name in IMAGE_COLUMNS if name in schema.names), None)
+    if image is None or LABEL_COLUMN not in schema.names:
+        raise DataError(
+            f"{file} needs the columns {' or '.join(IMAGE_COLUMNS)} and {LABEL_COLUMN}; "
+            f"it has {', '.join(schema.names)}"
+        )
+    kind = schema.field(image).type
+    if types.is_struct(kind):
+        fields = {field.name: field.type for field in kind}
+        kind = fields.get("bytes")
+    if kind is None or not (types.is_binary(kind) or types.is_large_binary(kind)):
+        raise DataError(f"{file}: column {image} must hold encoded bytes or a struct with bytes, not {kind}")
+    label = schema.field(LABEL_COLUMN).type
+    if not (types.is_integer(label) or types.is_string(label) or types.is_large_string(label)):
+        raise DataError(f"{file}: column {LABEL_COLUMN} must hold whole numbers or text, not {label}")
+    return image
+
+
+def _decode(
+    files: tuple[Path, ...], what: str, resolution: int, channels: int, progress: Progress
+) -> "tuple[torch.Tensor, _Labels]":
+    import torch
+
+    opened = [(file, _open(file)) for file in files]
+    count = sum(reader.metadata.num_rows for _, reader in opened)
+    check_form(count, resolution, channels, str(files[0].parent))
+    numbers: list[int | str] = []
+    folders: list[str | None] = []
+
+    def encoded() -> Iterator[tuple[str, bytes]]:
+        for file, reader in opened:
+            for row, data, path, label in _rows(file, reader):
+                numbers.append(label)
+                folders.append(_folder_of(path))
+                yield f"{file} row {row}", data
+
+    pixels = decode_images(encoded(), count, resolution=resolution, channels=channels, what=what, progress=progress)
+    return torch.from_numpy(pixels), _Labels(tuple(numbers), tuple(folders))
+
+
+def _rows(file: Path, reader: Any) -> Iterator[tuple[int, bytes, str | None, int | str]]:
+    import pyarrow as pa
+
+    column = _columns(file, reader.schema_arrow)
+    row = 0
+    try:
+        for batch in reader.iter_batches(batch_size=_BATCH_ROWS, columns=[column, LABEL_COLUMN]):
+            images, labels = batch.column(column).to_pylist(), batch.column(LABEL_COLUMN).to_pylist()
+            for image, label in zip(images, labels, strict=True):
+                data, path = (image.get("bytes"), image.get("path")) if isinstance(image, dict) else (image, None)
+                if not data:
+                    raise DataError(f"{file} row {row} has no image bytes")
+                if label is None:
+                    raise DataError(f"{file} row {row} has no label")
+                yield row, data, path if isinstance(path, str) else None, label
+                row += 1
+    except (pa.ArrowException, OSError) as error:
+        raise DataError(f"{file} is damaged near row {row}: {_one_line(error)}") from None
+
+
+def _folder_of(path: str | None) -> str | None:
+    parts = path.replace("\\", "/").split("/") if path else []
+    return parts[-2] if len(parts) > 1 and parts[-2] else None
+
+
+def _class_names(file: Path, train: _Labels, test: _Labels | None, source: str) -> tuple[str, ...]:
+    if any(isinstance(label, str) for label in train.numbers):
+        return tuple(sorted({str(label) for label in train.numbers}))
+    stated = _stated_names(file)
+    if stated is not None:
+        return stated
+    both = zip(
+        train.numbers + (test.numbers if test else ()), train.folders + (test.folders if test else ()), strict=True
+    )
+    highest = max(label for label in train.numbers if isinstance(label, int)) if train.numbers else -1
+    if highest >= MAX_CLASSES:
+        raise DataError(f"{source}: label {highest} is too large; at most {MAX_CLASSES} classes are read")
+    folders: dict[int | str, set[str | None]] = {}
+    for label, folder in both:
+        folders.setdefault(label, set()).add(folder)
+    names = [
+        next(iter(found)) if len(found := folders.get(label, {None})) == 1 else None for label in range(highest + 1)
+    ]
+    if None not in names and len(set(names)) == len(names):
+        return tuple(str(name) for name in names)
+    return tuple(str(label) for label in range(highest + 1))
+
+
+def _stated_names(file: Path) -> tuple[str, ...] | None:
+    """Class names in the schema's `huggingface` metadata; None when there are none."""
+    try:
+        about = json.loads((_open(file).schema_arrow.metadata or {})[b"huggingface"])
+        names = about["info"]["features"][LABEL_COLUMN]["names"]
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return None
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+        return None
+    return tuple(names)
+
+
+def _numbers(labels: _Labels, classes: tuple[str, ...], source: str) -> "torch.Tensor":
+    import torch
+
+    by_name = {name: number for number, name in enumerate(classes)}
+    numbers: list[int] = []
+    for row, label in enumerate(labels.numbers):
+        number = by_name.get(label, -1) if isinstance(label, str) else label
+        if not 0 <= number < len(classes):
+            raise DataError(f"{source} row {row}: label {label!r} is none of the {len(classes)} classes")
+        numbers.append(number)
+    return torch.tensor(numbers, dtype=torch.int64)

@@ -1,0 +1,82 @@
+"""Reading what a runner says."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from android_bench.results import MAX_LINE_BYTES, MeasurementLine, parse_line
+from pocketnas_base.errors import MeasurementError
+
+MEASUREMENT: dict[str, object] = {
+    "type": "measurement",
+    "id": "m",
+    "sequence": 0,
+    "load_ns": 1,
+    "first_ns": 2,
+    "started_ns": 3,
+    "warmup_ns": [4],
+    "samples_ns": [5, 6],
+    "output_error": None,
+    "cpus_allowed": "00000001,00000003",
+    "voluntary_switches": 0,
+    "involuntary_switches": None,
+    "peak_rss_kb": 7,
+}
+
+
+def test_measurement_is_read_with_its_cores() -> None:
+    line = parse_line(json.dumps(MEASUREMENT).encode())
+    assert isinstance(line, MeasurementLine)
+    assert line.samples_ns == [5, 6]
+    assert line.allowed_cores == (0, 1, 32)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("type", "measure"),
+        ("id", 1),
+        ("sequence", -1),
+        ("samples_ns", []),
+        ("samples_ns", [1.5]),
+        ("samples_ns", ["1"]),
+        ("samples_ns", [-1]),
+        ("samples_ns", [2**63]),
+        ("samples_ns", [1] * 100_001),
+        ("output_error", -1.0),
+        ("cpus_allowed", "0x3"),
+        ("cpus_allowed", "f" * 1000),
+        ("peak_rss_kb", "7"),
+        ("surprise", 1),
+    ],
+)
+def test_measurement_with_a_wrong_field_is_refused_in_one_line(field: str, value: object) -> None:
+    with pytest.raises(MeasurementError, match="the runner wrote a line that is not a result") as caught:
+        parse_line(json.dumps(MEASUREMENT | {field: value}).encode())
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize("field", list(MEASUREMENT))
+def test_measurement_without_a_field_is_refused(field: str) -> None:
+    with pytest.raises(MeasurementError):
+        parse_line(json.dumps({name: value for name, value in MEASUREMENT.items() if name != field}).encode())
+
+
+@pytest.mark.parametrize("text", ["NaN", "Infinity", "1e999"])
+def test_output_error_that_is_not_finite_is_refused(text: str) -> None:
+    with pytest.raises(MeasurementError):
+        parse_line(json.dumps(MEASUREMENT).replace("null", text, 1).encode())
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_do_more_than_be_refused(line: bytes) -> None:
+    with pytest.raises(MeasurementError) as caught:
+        parse_line(line)
+    assert "\n" not in str(caught.value)
+
+
+def test_longest_allowed_measurement_fits_a_line() -> None:
+    assert len(json.dumps({"samples_ns": [10**10] * 100_000, "warmup_ns": [10**10] * 100_000})) < MAX_LINE_BYTES

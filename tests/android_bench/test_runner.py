@@ -1,0 +1,289 @@
+"""The native runners, started as the host starts them."""
+
+import dataclasses
+import json
+import os
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tiny_models import Model
+from tiny_tflite import reshape_model, write_model
+
+from android_bench.plan import PlannedModel, render
+from android_bench.protocol import Protocol
+from android_bench.results import DoneLine, ErrorLine, HelloLine, MeasurementLine, RunnerLine, parse_line
+from android_bench.runner.build import Runner, build_runner
+
+
+def start(runner: Runner, plan: bytes, directory: Path) -> "subprocess.CompletedProcess[bytes]":
+    path = directory / "plan.jsonl"
+    path.write_bytes(plan)
+    return subprocess.run([runner.path, path], capture_output=True, timeout=60, check=False)
+
+
+def run(
+    runner: Runner, models: Sequence[PlannedModel], protocol: Protocol, directory: Path
+) -> tuple[HelloLine, list[RunnerLine], DoneLine]:
+    done = start(runner, render(protocol, runner.runtime_version, models), directory)
+    assert done.returncode == 0, done.stderr.decode()
+    first, *between, last = [parse_line(line) for line in done.stdout.splitlines()]
+    assert isinstance(first, HelloLine)
+    assert isinstance(last, DoneLine)
+    assert last.models == len(models) == len(between)
+    assert last.errors == sum(isinstance(line, ErrorLine) for line in between)
+    return first, between, last
+
+
+def planned(model: Model, **changes: Any) -> PlannedModel:
+    values = {"inputs": (str(model.input),), "references": (str(model.reference),)} | changes
+    return PlannedModel(model.path.name, str(model.path), **values)
+
+
+def measured(line: RunnerLine) -> MeasurementLine:
+    assert isinstance(line, MeasurementLine), line
+    return line
+
+
+def failed(line: RunnerLine) -> ErrorLine:
+    assert isinstance(line, ErrorLine), line
+    return line
+
+
+@pytest.fixture(params=["tflite", "executorch"])
+def case(request: pytest.FixtureRequest) -> tuple[Runner, Model]:
+    runner = build_runner(request.param)
+    if request.param == "tflite":
+        return runner, request.getfixturevalue("tflite_models")[0]
+    return runner, request.getfixturevalue("executorch_model")
+
+
+def test_runner_measures_a_model_and_finds_the_expected_output(
+    case: tuple[Runner, Model], quick: Protocol, tmp_path: Path
+) -> None:
+    runner, model = case
+    core = max(os.sched_getaffinity(0))
+    hello, lines, _ = run(runner, [planned(model)], dataclasses.replace(quick, cores=(core,), min_runs=30), tmp_path)
+    line = measured(lines[0])
+    assert (hello.runtime, hello.runtime_version) == (runner.runtime, runner.runtime_version)
+    assert line.output_error is not None
+    assert line.output_error < 1e-6
+    assert len(line.samples_ns) == 30
+    assert 0 < min(line.samples_ns) < 1e9
+    assert line.allowed_cores == (core,)
+    assert line.first_ns > 0
+    assert line.load_ns > 0
+
+
+def test_timing_goes_on_until_both_minima_are_reached(
+    case: tuple[Runner, Model], quick: Protocol, tmp_path: Path
+) -> None:
+    runner, model = case
+    protocol = dataclasses.replace(quick, min_ns=20_000_000, max_runs=100_000, warmup_min_ns=5_000_000)
+    _, lines, _ = run(runner, [planned(model)], protocol, tmp_path)
+    line = measured(lines[0])
+    assert len(line.samples_ns) > 5
+    assert sum(line.samples_ns) > 10_000_000
+    assert sum(line.warmup_ns) > 2_000_000
+
+
+def test_timing_stops_at_the_largest_number_of_runs(
+    case: tuple[Runner, Model], quick: Protocol, tmp_path: Path
+) -> None:
+    runner, model = case
+    protocol = dataclasses.replace(quick, min_ns=1_000_000_000, max_runs=7)
+    _, lines, _ = run(runner, [planned(model)], protocol, tmp_path)
+    assert len(measured(lines[0]).samples_ns) == 7
+
+
+def test_wrong_output_is_an_error_and_the_next_model_is_still_measured(
+    case: tuple[Runner, Model], quick: Protocol, tmp_path: Path
+) -> None:
+    runner, model = case
+    wrong = tmp_path / "wrong"
+    (np.fromfile(model.reference, np.float32) * np.float32(1.01)).tofile(wrong)
+    _, lines, _ = run(runner, [planned(model, references=(str(wrong),)), planned(model)], quick, tmp_path)
+    line = failed(lines[0])
+    assert line.kind == "output"
+    assert "output 0 differs from its reference by 0.0099 of its scale" in line.message
+    assert measured(lines[1]).sequence == 1
+
+
+def test_output_within_the_allowed_error_is_measured(
+    case: tuple[Runner, Model], quick: Protocol, tmp_path: Path
+) -> None:
+    runner, model = case
+    off = tmp_path / "off"
+    (np.fromfile(model.reference, np.float32) * np.float32(1.01)).tofile(off)
+    _, lines, _ = run(runner, [planned(model, references=(str(off),), max_output_error=0.02)], quick, tmp_path)
+    assert measured(lines[0]).output_error == pytest.approx(0.01 / 1.01, rel=1e-3)
+
+
+def test_files_that_are_no_models_are_errors_and_the_next_model_is_still_measured(
+    case: tuple[Runner, Model], quick: Protocol, tmp_path: Path
+) -> None:
+    runner, model = case
+    broken = [tmp_path / name for name in ("missing", "empty", "noise", "cut")]
+    broken[1].write_bytes(b"")
+    broken[2].write_bytes(np.random.default_rng(0).bytes(4096))
+    broken[3].write_bytes(model.path.read_bytes()[:200])  # LiteRT loads it; it has no output
+    models = [PlannedModel(path.name, str(path)) for path in broken]
+    _, lines, _ = run(runner, [*models, planned(model)], quick, tmp_path)
+    assert [failed(line).kind for line in lines[:-1]] == ["model"] * 4
+    assert measured(lines[-1]).id == model.path.name
+
+
+def test_input_of_the_wrong_size_is_an_error(case: tuple[Runner, Model], quick: Protocol, tmp_path: Path) -> None:
+    runner, model = case
+    short = tmp_path / "short"
+    short.write_bytes(model.input.read_bytes()[:-4])
+    _, lines, _ = run(
+        runner,
+        [planned(model, inputs=(str(short),)), planned(model, inputs=(str(model.input),) * 2)],
+        quick,
+        tmp_path,
+    )
+    assert "does not hold the 768 bytes of its tensor" in failed(lines[0]).message
+    assert "it has 1 inputs, but the plan gives 2" in failed(lines[1]).message
+
+
+def test_inputs_left_out_are_the_same_in_every_process(
+    case: tuple[Runner, Model], quick: Protocol, tmp_path: Path
+) -> None:
+    runner, model = case
+    outputs = []
+    for name in ("first", "second"):
+        target = tmp_path / name
+        bare = planned(model, inputs=(), references=(), output_paths=(str(target),))
+        _, lines, _ = run(runner, [bare], quick, tmp_path)
+        assert measured(lines[0]).output_error is None
+        outputs.append(np.fromfile(target, np.float32))
+    assert outputs[0].std() > 0
+    np.testing.assert_array_equal(outputs[0], outputs[1])
+
+
+def test_two_threads_compute_what_one_computes(case: tuple[Runner, Model], quick: Protocol, tmp_path: Path) -> None:
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) < 2:
+        pytest.skip("this machine has one core")
+    runner, model = case
+    protocol = dataclasses.replace(quick, threads=2, cores=tuple(cores[:2]))
+    _, lines, _ = run(runner, [planned(model)], protocol, tmp_path)
+    error = measured(lines[0]).output_error
+    assert error is not None
+    assert error < 1e-6
+
+
+def test_names_and_paths_may_hold_any_character(tflite_models: list[Model], quick: Protocol, tmp_path: Path) -> None:
+    path = tmp_path / 'modèle «7» 📱 "q" \\.tflite'
+    path.write_bytes(tflite_models[0].path.read_bytes())
+    _, lines, _ = run(build_runner("tflite"), [PlannedModel(path.name, str(path))], quick, tmp_path)
+    assert measured(lines[0]).id == path.name
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int32", "int64"])
+def test_tensors_of_whole_numbers_pass_unchanged(
+    dtype: str, tflite_runner: Runner, quick: Protocol, tmp_path: Path
+) -> None:
+    info = np.iinfo(dtype)
+    values = np.random.default_rng(0).integers(info.min, info.max, 33, dtype, endpoint=True)
+    write_model(tmp_path / "m.tflite", reshape_model(dtype, 33))
+    values.tofile(tmp_path / "in")
+    model = Model(tmp_path / "m.tflite", tmp_path / "in", tmp_path / "in")
+    _, lines, _ = run(tflite_runner, [planned(model, output_paths=(str(tmp_path / "out"),))], quick, tmp_path)
+    assert measured(lines[0]).output_error == 0
+    np.testing.assert_array_equal(np.fromfile(tmp_path / "out", dtype), values)
+
+
+def test_unsupported_element_type_is_refused(tflite_runner: Runner, quick: Protocol, tmp_path: Path) -> None:
+    write_model(tmp_path / "m.tflite", reshape_model("float64", 4))
+    _, lines, _ = run(tflite_runner, [PlannedModel("m", str(tmp_path / "m.tflite"))], quick, tmp_path)
+    assert "float32, int8, uint8, int32 and int64 are supported" in failed(lines[0]).message
+
+
+def test_executorch_dynamic_shape_is_refused_with_the_reason(
+    executorch_runner: Runner, quick: Protocol, tmp_path: Path
+) -> None:
+    import torch
+    from executorch.exir import to_edge
+
+    shapes = ({0: torch.export.Dim("batch", min=1, max=4)},)
+    exported = torch.export.export(torch.nn.ReLU(), (torch.randn(2, 3),), dynamic_shapes=shapes)
+    (tmp_path / "m.pte").write_bytes(to_edge(exported).to_executorch().buffer)
+    _, lines, _ = run(executorch_runner, [PlannedModel("m", str(tmp_path / "m.pte"))], quick, tmp_path)
+    assert "input 0 has a dynamic shape" in failed(lines[0]).message
+
+
+def test_output_that_is_not_finite_is_an_error(tflite_runner: Runner, quick: Protocol, tmp_path: Path) -> None:
+    write_model(tmp_path / "m.tflite", reshape_model("float32", 4))
+    np.array([1, np.nan, 2, 3], np.float32).tofile(tmp_path / "in")
+    model = PlannedModel("m", str(tmp_path / "m.tflite"), inputs=(str(tmp_path / "in"),))
+    _, lines, _ = run(tflite_runner, [model], quick, tmp_path)
+    assert failed(lines[0]).kind == "output"
+    assert failed(lines[0]).message == "output 0 is not finite"
+
+
+SETTINGS = {"type": "settings", "schema_version": 1, "runtime_version": "x", "threads": 1, "cores": []}
+MODEL: dict[str, object] = {
+    "type": "model",
+    "id": "m",
+    "path": "p",
+    "warmup_min_runs": 0,
+    "warmup_min_ns": 0,
+    "min_runs": 1,
+    "min_ns": 0,
+    "max_runs": 1,
+    "max_ns": 1,
+    "inputs": [],
+    "references": [],
+    "max_output_error": 0.1,
+    "output_paths": [],
+}
+BAD_PLANS = {
+    "empty": [],
+    "no model": [SETTINGS],
+    "model first": [MODEL, SETTINGS],
+    "other version": [SETTINGS | {"schema_version": 2}, MODEL],
+    "no such core": [SETTINGS | {"cores": [1000]}, MODEL],
+    "negative core": [SETTINGS | {"cores": [-1]}, MODEL],
+    "no thread": [SETTINGS | {"threads": 0}, MODEL],
+    "unknown field": [SETTINGS, MODEL | {"warmup": 1}],
+    "missing field": [SETTINGS, {name: MODEL[name] for name in MODEL if name != "min_ns"}],
+    "text for a number": [SETTINGS, MODEL | {"min_ns": "0"}],
+    "fraction for a whole number": [SETTINGS, MODEL | {"min_ns": 0.5}],
+    "more than the most": [SETTINGS, MODEL | {"min_runs": 2}],
+    "too many runs": [SETTINGS, MODEL | {"max_runs": 10**9}],
+    "number for a path": [SETTINGS, MODEL | {"inputs": [1]}],
+    "nested": [SETTINGS, MODEL | {"inputs": [["a"]]}],
+    "null in a path": [SETTINGS, MODEL | {"path": "a\0b"}],
+    "half a surrogate pair": [SETTINGS, MODEL | {"path": "\ud800"}],
+    "negative tolerance": [SETTINGS, MODEL | {"max_output_error": -1}],
+}
+
+
+@pytest.mark.parametrize("name", BAD_PLANS)
+def test_bad_plan_is_refused_in_one_line(name: str, tflite_runner: Runner, tmp_path: Path) -> None:
+    text = "".join(json.dumps(line) + "\n" for line in BAD_PLANS[name])
+    done = start(tflite_runner, text.encode(), tmp_path)
+    assert done.returncode == 2
+    assert done.stdout == b""
+    assert done.stderr.startswith(b"plan ")
+    assert done.stderr.count(b"\n") == 1
+
+
+@pytest.mark.parametrize(
+    "line", [b"", b"{", b"[]", b'{"type":"settings"', b'{"a":1,"a":1}', b'{"type":"settings"} x', b"\xff", b'{"a":01x}']
+)
+def test_plan_that_is_not_json_is_refused_in_one_line(line: bytes, tflite_runner: Runner, tmp_path: Path) -> None:
+    done = start(tflite_runner, line + b"\n", tmp_path)
+    assert done.returncode == 2
+    assert done.stderr.count(b"\n") == 1
+
+
+def test_missing_plan_is_refused_in_one_line(case: tuple[Runner, Model]) -> None:
+    done = subprocess.run([case[0].path, "/nonexistent"], capture_output=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert done.stderr == b"plan /nonexistent: cannot open it: No such file or directory\n"

@@ -1,0 +1,100 @@
+"""The door to all data, and how arrays are brought to a space's form."""
+
+import gzip
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pocketnas_base.errors import DataError, InputError
+from search.data.fit import fit_images
+from search.data.load import load_data
+
+
+def grey(size: int = 28, count: int = 3) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randint(0, 256, (count, 1, size, size), dtype=torch.uint8, generator=generator)
+
+
+def write_idx_folder(folder: Path, *, classes: int = 3, size: int = 6) -> None:
+    numbers = np.random.default_rng(0)
+    for prefix, count in (("train", 12), ("t10k", 6)):
+        images = numbers.integers(0, 256, (count, size, size), dtype=np.uint8)
+        labels = (np.arange(count) % classes).astype(np.uint8)
+        content = struct.pack(">IIII", 0x0803, *images.shape) + images.tobytes()
+        (folder / f"{prefix}-images-idx3-ubyte.gz").write_bytes(gzip.compress(content))
+        (folder / f"{prefix}-labels-idx1-ubyte").write_bytes(struct.pack(">II", 0x0801, count) + labels.tobytes())
+
+
+def test_a_somewhat_larger_resolution_pads_with_black():
+    images = grey()
+    padded = fit_images(images, resolution=32, channels=3)
+    assert padded.shape == (3, 3, 32, 32)
+    assert torch.equal(padded[:, 1, 2:30, 2:30], images[:, 0])
+    assert int(padded.sum()) == 3 * int(images.sum())
+
+
+@pytest.mark.parametrize("resolution", [14, 20, 48, 64])
+def test_any_other_resolution_resizes(resolution: int):
+    flat = torch.full((2, 3, 28, 28), 200, dtype=torch.uint8)
+    resized = fit_images(flat, resolution=resolution, channels=3)
+    assert resized.shape == (2, 3, resolution, resolution)
+    assert resized.unique().tolist() == [200]
+    images = grey(count=2)
+    again = [fit_images(images, resolution=resolution, channels=1) for _ in range(2)]
+    assert torch.equal(*again)
+
+
+def test_colour_becomes_the_luma_that_pillow_computes():
+    pixels = np.random.default_rng(0).integers(0, 256, (16, 16, 3), dtype=np.uint8)
+    expected = np.asarray(Image.fromarray(pixels).convert("L"))
+    ours = fit_images(torch.from_numpy(pixels).permute(2, 0, 1)[None], resolution=16, channels=1)
+    assert np.array_equal(ours[0, 0].numpy(), expected)
+
+
+def test_the_same_form_is_left_as_it_is():
+    images = grey()
+    assert torch.equal(fit_images(images, resolution=28, channels=1), images)
+    with pytest.raises(InputError, match="1 or 3 channels, not 2"):
+        fit_images(images, resolution=28, channels=2)
+
+
+def test_other_idx_sets_are_read_with_numbers_for_classes(tmp_path: Path):
+    write_idx_folder(tmp_path)
+    data = load_data(str(tmp_path), resolution=8, channels=3, classes=3)
+    assert data.classes == ("0", "1", "2")
+    assert data.train_images.shape == (12, 3, 8, 8)
+    (tmp_path / "t10k-labels-idx1-ubyte").unlink()
+    with pytest.raises(DataError, match="t10k-labels"):
+        load_data(str(tmp_path), resolution=8, channels=3)
+
+
+def test_a_wrong_number_of_classes_is_refused(tmp_path: Path):
+    write_idx_folder(tmp_path)
+    with pytest.raises(DataError, match="has 3 classes where 10 are asked for"):
+        load_data(str(tmp_path), resolution=8, channels=3, classes=10)
+
+
+@pytest.mark.parametrize("spec", ["imagenet", "/nowhere/at/all", "none.txt"])
+def test_an_unknown_spec_lists_what_is_known(spec: str):
+    with pytest.raises(InputError, match=r"known: fashion-mnist, a folder .*\.parquet") as caught:
+        load_data(spec, resolution=8, channels=3)
+    assert spec in str(caught.value)
+
+
+def test_a_missing_parquet_file_is_refused(tmp_path: Path):
+    with pytest.raises(DataError, match="does not exist"):
+        load_data(str(tmp_path / "none.parquet"), resolution=8, channels=3)
+
+
+def test_fashion_mnist_comes_in_the_form_of_the_space():
+    try:
+        data = load_data("fashion-mnist", resolution=32, channels=3, classes=10)
+    except DataError as error:
+        pytest.skip(f"Fashion-MNIST is not to be had here: {error}")
+    assert data.train_images.shape == (60_000, 3, 32, 32)
+    assert data.test_images.shape == (10_000, 3, 32, 32)
+    assert data.train_images[:, :, :2].sum() == 0
