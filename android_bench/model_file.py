@@ -46,4 +46,4 @@ def _input_shapes(model: Any) -> list[list[int]]:
     graph = model.subgraphs[0]
     tensors = [graph.tensors[index] for index in graph.inputs]
     shapes = [tensor.shape if tensor.shapeSignature is None else tensor.shapeSignature for tensor in tensors]
-    return [[int(size) for size in shape] for shape in shapes]
+    return [[] if shape is None else [int(size) for size in shape] for shape in shapes]

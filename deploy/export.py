@@ -1,10 +1,9 @@
 """A trained network to files that were seen to compute what it computes."""
 
-import json
 import re
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,6 +34,8 @@ EXPORTERS: dict[Runtime, tuple[str, ...]] = {
     "tflite": ("onnx2tf", "tensorflow", "onnx", "torch"),
     "executorch": ("executorch", "torch"),
 }
+
+PRECISION: Precision = "fp32"
 
 # Without labels there is no accuracy to measure, and so many images are enough to compare outputs on.
 UNLABELLED_IMAGES = 256
@@ -91,12 +92,8 @@ def export_network(
         )
     for number, runtime in enumerate(missing):
         start = _CHECK + number * (_CONVERT + _CHECK)
-
-        def checking(done: int, of: int, what: str, start: int = start) -> None:
-            progress(start + _CONVERT + _CHECK * done // of, total, f"checking {what}")
-
         progress(start, total, f"converting to {runtime}")
-        files[runtime] = _export(subject, runtime, out_dir, expected, checking)
+        files[runtime] = _export(subject, runtime, out_dir, expected, _checking(progress, start + _CONVERT, total))
         write_manifest(out_dir, [files[each] for each in RUNTIMES if each in files])
     progress(total, total, "exported")
     return [files[runtime] for runtime in dict.fromkeys(runtimes)]
@@ -135,7 +132,7 @@ def export_untrained(architecture: Architecture, folder: Path, *, runtime: Runti
         pass  # not made before, or damaged: it is made now
     network = network_sample(architecture, seed)
     if runtime == "tflite":
-        write_bytes(path, write_tflite(architecture.ops, list(network.ops)))
+        write_bytes(path, write_tflite(architecture.ops, list(network.get_submodule("ops").children())))
     else:
         executorch_export.convert_network(network, architecture, path)
     write_json(record, identity | {"sha256": sha256_file(path)})
@@ -143,7 +140,7 @@ def export_untrained(architecture: Architecture, folder: Path, *, runtime: Runti
 
 
 def file_stem(architecture: Architecture) -> str:
-    """The architecture's name as the beginning of a file name: what is not a letter, digit, `.`, `_`, `-` becomes `-`."""
+    """The architecture's name as a file name's beginning: all but letters, digits, `.`, `_`, `-` becomes `-`."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", architecture.name).lstrip("._-") or "network"
 
 
@@ -189,14 +186,94 @@ def _still_valid(out_dir: Path, subject: _Subject) -> list[ExportedFile]:
 def _export(
     subject: _Subject, runtime: Runtime, out_dir: Path, expected: NDArray[np.float32], checking: Progress
 ) -> ExportedFile:
-    architecture, precision = subject.architecture, "fp32"
-    final = out_dir / _file_name(architecture, runtime)
-    unchecked = final.with_name(final.name + ".unchecked") 
+    """Convert, check, and only then give the file its final name."""
+    final = out_dir / _file_name(subject.architecture, runtime)
     with tempfile.TemporaryDirectory(prefix=".exporting-", dir=out_dir) as workshop:
         path = Path(workshop) / final.name
-        _convert(subject, runtime, path, out_dir)
-        artifact = Artifact.of_file(path, precision)
+        try:
+            if runtime == "tflite":
+                tflite_onnx.convert_network(subject.network, subject.images, path)
+            else:
+                executorch_export.convert_network(subject.network, subject.architecture, path)
+        except ExportError as error:
+            raise _with_log_kept(error, path, final) from error
+        artifact = Artifact.of_file(path, PRECISION)
         found = outputs_of(load_interpreter(artifact), _array(subject.images), what=final.name, progress=checking)
-        parity = check_parity(expected, found, precision)
-        file = _describe(subject, Artifact(final, artifact.sha256, runtime, precision), path.stat().st_size, parity)
-        return file
+        file = _describe(subject, Artifact(final, artifact.sha256, runtime, PRECISION), path, expected, found)
+        if not file.parity.passed:
+            raise _rejected(path, final, file)
+        path.replace(final)
+    return file
+
+
+def _checking(progress: Progress, start: int, total: int) -> Progress:
+    """Progress of a check, as the share of the whole that begins at `start`."""
+    return lambda done, of, what: progress(start + _CHECK * done // of, total, f"checking {what}")
+
+
+def _describe(
+    subject: _Subject, artifact: Artifact, path: Path, expected: NDArray[np.float32], found: NDArray[np.float32]
+) -> ExportedFile:
+    architecture, labels = subject.architecture, subject.labels
+    channels, size = architecture.image_channels, architecture.resolution
+    if artifact.runtime == "tflite":
+        source = TensorInfo(INPUT_NAME, (1, size, size, channels), "NHWC")
+    else:
+        source = TensorInfo(INPUT_NAME, (1, channels, size, size), "NCHW")
+    return ExportedFile(
+        name=architecture.name,
+        artifact=artifact,
+        bytes=path.stat().st_size,
+        input=source,
+        output=TensorInfo(OUTPUT_NAME, (1, architecture.classes), "NC"),
+        parity=check_parity(expected, found, artifact.precision),
+        top1=None if labels is None else top1_percent(found, labels),
+        torch_top1=None if labels is None else top1_percent(expected, labels),
+        weights_sha256=subject.weights_sha256,
+        architecture_sha256=subject.architecture_sha256,
+        images_sha256=subject.images_sha256,
+        runtime_version=runtime_version(artifact.runtime),
+        exporter=_exporter(artifact.runtime),
+        tool_version=_tool_version(),
+    )
+
+
+def _rejected(path: Path, final: Path, file: ExportedFile) -> ExportError:
+    """Keep a file that failed under a name that nobody deploys, with what was found beside it."""
+    kept = final.with_name(final.name + ".rejected")
+    path.replace(kept)
+    write_json(kept.with_name(kept.name + ".json"), asdict(file.parity))
+    return ExportError(
+        f"{final.name} computes otherwise than torch: off by {file.parity.relative_error} of the outputs' scale, "
+        f"{file.parity.tolerance:g} allowed; the file is kept as {kept}, with its figures beside it"
+    )
+
+
+def _with_log_kept(error: ExportError, path: Path, final: Path) -> ExportError:
+    """The converter's log lies beside the unfinished file, in a folder that goes away: move it to the final name's."""
+    log = path.with_name(path.name + ".log")
+    if not log.exists():
+        return error
+    kept = final.with_name(final.name + ".log")
+    log.replace(kept)
+    return ExportError(str(error).replace(str(log.resolve()), str(kept)).replace(str(log), str(kept)))
+
+
+def _exporter(runtime: Runtime) -> str:
+    return ", ".join(f"{name} {version(name)}" for name in EXPORTERS[runtime])
+
+
+def _tool_version() -> str:
+    try:
+        return version("pocketnas")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _file_name(architecture: Architecture, runtime: Runtime) -> str:
+    return f"{file_stem(architecture)}_{PRECISION}{SUFFIX[runtime]}"
+
+
+def _array(images: "Tensor") -> NDArray[np.float32]:
+    array: NDArray[np.float32] = images.numpy()
+    return array

@@ -192,7 +192,7 @@ class _Interrupted(BaseException):
     """Ctrl-C. Not KeyboardInterrupt: Typer answers that one itself, with another exit status."""
 
 
-def _interrupt(signal_number: int, frame: FrameType | None) -> None:
+def _interrupt(_signal: int, _frame: FrameType | None) -> None:
     raise _Interrupted
 
 

@@ -33,14 +33,15 @@ def _list(*, as_json: bool) -> None:
         )
         return
     print_table(
-        ["architecture", "params M", "MACs M", "input px", "source"],
+        ["architecture", "params M", "MACs M", "input px", "published top-1 %", "Pixel 1 ms"],
         [
             [
                 e.architecture.name,
                 f"{e.architecture.parameters / 1e6:.3f}",
                 f"{e.architecture.macs / 1e6:.2f}",
                 str(e.architecture.resolution),
-                e.source,
+                _or_unknown(e.published.top1_percent),
+                _or_unknown(e.published.pixel1_latency_ms),
             ]
             for e in entries
         ],
@@ -49,6 +50,10 @@ def _list(*, as_json: bool) -> None:
         ["space", "blocks", "architectures", "operators", "input px"],
         [[s.name, str(len(s.edges)), f"{s.size:.1e}", str(len(s.op_specs())), str(s.resolution)] for s in spaces],
     )
+
+
+def _or_unknown(value: float | None) -> str:
+    return "" if value is None else f"{value:g}"
 
 
 def _architecture(name: str, *, as_json: bool) -> None:
@@ -72,7 +77,7 @@ def _architecture(name: str, *, as_json: bool) -> None:
         ],
         title=f"{name}: {architecture.parameters / 1e6:.3f} M params, {architecture.macs / 1e6:.2f} M MACs",
     )
-    print(f"source: {entry.source} ({entry.licence})")
+    print(f"source: {entry.source}{'; licence ' + entry.licence if entry.licence else ''}")
 
 
 def _space(name: str, *, as_json: bool) -> None:

@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 
-from deploy.export import ExportedFile, export_network
+from deploy.export import export_network
+from deploy.manifest import ExportedFile
 from pocketnas.console import progress_bar
 from pocketnas.stages.context import RunContext
 from pocketnas.stages.training import Trainee, trainee, training_record
