@@ -19,6 +19,8 @@ class Summary:
     floor_ns: the lowest of the process medians, drift not corrected: what the artifact takes when nothing else wants
     the machine. Other work only ever adds time, so on a machine shared with others this repeats where the median
     does not; where the device itself slows down (a warm phone) the median is what a user gets.
+    floor_high_ns: how far above floor_ns another such session may find it: the 97.5th percentile of the lowest
+    process median over the same resamples.
     """
 
     median_ns: float
@@ -29,6 +31,7 @@ class Summary:
     samples: int
     processes: int
     floor_ns: float
+    floor_high_ns: float
 
 
 def summarise(
@@ -52,6 +55,7 @@ def summarise(
     tail = (1 - CONFIDENCE) / 2 * 100
     low, high = np.percentile(np.median(medians[chosen], axis=1), [tail, 100 - tail])
     together = np.concatenate(corrected)
+    undisturbed = np.array([np.median(samples) for samples in process_samples])
     p10, p90 = np.percentile(together, [10, 90])
     return Summary(
         median_ns=float(np.median(medians)),
@@ -61,7 +65,8 @@ def summarise(
         p90_ns=float(p90),
         samples=together.size,
         processes=len(medians),
-        floor_ns=min(float(np.median(samples)) for samples in process_samples),
+        floor_ns=float(undisturbed.min()),
+        floor_high_ns=float(np.percentile(undisturbed[chosen].min(axis=1), 100 - tail)),
     )
 
 

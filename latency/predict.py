@@ -19,8 +19,8 @@ class BlockLatency:
 class Prediction:
     """Predicted latency of a network.
 
-    latency_ms: invocation_ms + the sum of the blocks. low_ms, high_ms: the rows' 95 % intervals, each taken as
-    independent and added in quadrature; they speak of the measurement's noise, not of what a sum leaves out.
+    latency_ms: invocation_ms + the sum of the blocks. low_ms, high_ms: it, more or less the rows' uncertainties, each
+    taken as independent and added in quadrature; they speak of the rows' noise, not of what a sum leaves out.
     """
 
     latency_ms: float
@@ -40,9 +40,8 @@ def predict(table: LatencyTable, ops: Sequence[OpSpec]) -> Prediction:
     blocks = tuple(BlockLatency(op, operator_ms(table, op)) for op in ops)
     total = table.invocation_ms + sum(block.latency_ms for block in blocks)
     rows = [table.row(op) for op in ops if op.kind != "zero"]
-    below = sum((row.latency_ms - row.ci_low_ms) ** 2 for row in rows) ** 0.5
-    above = sum((row.ci_high_ms - row.latency_ms) ** 2 for row in rows) ** 0.5
-    return Prediction(total, total - below, total + above, table.invocation_ms, blocks)
+    noise = sum((row.high_ms - row.latency_ms) ** 2 for row in rows) ** 0.5
+    return Prediction(total, total - noise, total + noise, table.invocation_ms, blocks)
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,20 +53,22 @@ class TableInfo(BaseModel):
 class TableRow:
     """The latency of one operator's own model, the empty model's share included.
 
-    latency_ms: median over process medians, drift divided out. ci_low_ms, ci_high_ms: its 95 % bootstrap interval.
-    p10_ms, p90_ms: percentiles over all raw samples. samples, processes: how many stand behind it.
+    latency_ms: the lowest of the processes' medians: what the operator takes when nothing else wants the device.
+    high_ms: how far above it another session may find it (97.5th bootstrap percentile). median_ms: the median over the
+    processes' medians, drift divided out. p10_ms, p90_ms: percentiles over all raw samples. samples, processes: how
+    many stand behind it.
     """
 
     latency_ms: float
-    ci_low_ms: float
-    ci_high_ms: float
+    high_ms: float
+    median_ms: float
     p10_ms: float
     p90_ms: float
     samples: int
     processes: int
 
 
-_TIMES = ("latency_ms", "ci_low_ms", "ci_high_ms", "p10_ms", "p90_ms")
+_TIMES = ("latency_ms", "high_ms", "median_ms", "p10_ms", "p90_ms")
 _COUNTS = ("samples", "processes")
 _OP_COLUMNS = tuple(field.name for field in fields(OpSpec))
 _ROW_COLUMNS = tuple(field.name for field in fields(TableRow))

@@ -60,7 +60,7 @@ def bench(
     files: Annotated[list[Path], typer.Argument(help="Any .tflite and .pte files.")],
     device: Device = "local",
     threads: Annotated[int, typer.Option(min=1, max=64)] = 1,
-    processes: Annotated[int, typer.Option(min=1, max=1000, help="Fresh processes per file.")] = 5,
+    processes: Annotated[int, typer.Option(min=1, max=1000, help="Fresh processes per file.")] = 30,
     json: Json = False,
 ) -> None:
     """Benchmark .tflite and .pte files on a device."""
@@ -148,7 +148,7 @@ def table_build(
     device: Device = "local",
     runtime: Annotated[str, typer.Option(help="tflite or executorch.")] = "tflite",
     threads: Annotated[int, typer.Option(min=1, max=64)] = 1,
-    processes: Annotated[int, typer.Option(min=1, max=1000, help="Fresh processes per row.")] = 5,
+    processes: Annotated[int, typer.Option(min=1, max=1000, help="Fresh processes per row.")] = 20,
 ) -> None:
     """Measure every operator of a space. An interrupted build goes on where it stopped."""
     from pocketnas.commands.run import run_stage

@@ -38,7 +38,7 @@ class TableConfig(_Section):
     runtime: Runtime = "tflite"
     precision: Precision = "fp32"
     threads: int = Field(default=1, ge=1, le=64)
-    processes: int = Field(default=5, ge=1, le=1000)
+    processes: int = Field(default=20, ge=1, le=1000)
 
 
 class SearchConfig(_Section):
@@ -101,7 +101,7 @@ class ExportConfig(_Section):
 class RebenchConfig(_Section):
     """How many fresh processes measure each exported file."""
 
-    processes: int = Field(default=5, ge=1, le=1000)
+    processes: int = Field(default=30, ge=1, le=1000)
 
 
 class RunConfig(_Section):

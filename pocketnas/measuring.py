@@ -56,7 +56,7 @@ def measure_table(
         summaries = latencies(store, key)
         record = next(session for session in store.sessions() if session.key == key)
         health = store.health(key)
-    rows = {op: _row(summaries[op.key]) for op in space.op_specs()}
+    rows = {op: to_row(summaries[op.key]) for op in space.op_specs()}
     return LatencyTable(_info(space, device, config, record, health, seed), rows)
 
 
@@ -67,11 +67,13 @@ def table_protocol(config: TableConfig, seed: int) -> Protocol:
     return replace(OPERATORS, processes=config.processes, threads=config.threads, seed=seed)
 
 
-def _row(summary: Summary) -> TableRow:
+def to_row(summary: Summary) -> TableRow:
+    """A session's samples as a table states them. Operators and whole networks are stated alike, or their comparison
+    would compare estimators. The lowest process median is what repeats: see docs/measurement.md."""
     return TableRow(
-        latency_ms=summary.median_ns / NS_PER_MS,
-        ci_low_ms=summary.ci_low_ns / NS_PER_MS,
-        ci_high_ms=summary.ci_high_ns / NS_PER_MS,
+        latency_ms=summary.floor_ns / NS_PER_MS,
+        high_ms=summary.floor_high_ns / NS_PER_MS,
+        median_ms=summary.median_ns / NS_PER_MS,
         p10_ms=summary.p10_ns / NS_PER_MS,
         p90_ms=summary.p90_ns / NS_PER_MS,
         samples=summary.samples,

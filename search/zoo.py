@@ -52,7 +52,7 @@ class ZooEntry:
 
 @cache
 def _sources() -> dict[str, _Source]:
-    text = (resources.files("search") / "zoo" / _SOURCES).read_bytes()
+    text = (resources.files("search") / "published" / _SOURCES).read_bytes()
     return TypeAdapter(dict[str, _Source]).validate_json(text)
 
 
@@ -66,7 +66,7 @@ def load_zoo(name: str) -> ZooEntry:
     if name not in _sources():
         raise InputError(f"unknown zoo architecture {name!r}; known: {', '.join(zoo_names())}")
     about = _sources()[name]
-    with resources.as_file(resources.files("search") / "zoo" / f"{name}.json") as path:
+    with resources.as_file(resources.files("search") / "published" / f"{name}.json") as path:
         return ZooEntry(Architecture.load(path), about.source, about.licence, about.published)
 
 

@@ -40,6 +40,7 @@ def bench_files(files: list[Path], device_name: str, threads: int, processes: in
                 "runtime": job.artifact.runtime,
                 "threads": threads,
                 "cores": list(protocol.on(device).cores or ()),
+                "floor_ms": summary.floor_ns / NS_PER_MS,
                 "median_ms": summary.median_ns / NS_PER_MS,
                 "ci_low_ms": summary.ci_low_ns / NS_PER_MS,
                 "ci_high_ms": summary.ci_high_ns / NS_PER_MS,
@@ -55,7 +56,7 @@ def bench_files(files: list[Path], device_name: str, threads: int, processes: in
     if as_json:
         print_json(results)
         return
-    columns = ("median_ms", "ci_low_ms", "ci_high_ms", "p10_ms", "p90_ms", "first_ms", "load_ms")
+    columns = ("floor_ms", "median_ms", "ci_low_ms", "ci_high_ms", "p10_ms", "p90_ms", "first_ms", "load_ms")
     print_table(
         ["file", "runtime", *(name.replace("_", " ") for name in columns), "samples"],
         [

@@ -41,12 +41,13 @@ def show(path: Path, *, as_json: bool) -> None:
         )
         return
     print_table(
-        ["operator", "latency ms", "95 % interval ms", "p10 ms", "p90 ms", "MACs M", "processes"],
+        ["operator", "latency ms", "at most ms", "median ms", "p10 ms", "p90 ms", "MACs M", "processes"],
         [
             [
                 op.key,
                 f"{row.latency_ms:.4f}",
-                f"{row.ci_low_ms:.4f} to {row.ci_high_ms:.4f}",
+                f"{row.high_ms:.4f}",
+                f"{row.median_ms:.4f}",
                 f"{row.p10_ms:.4f}",
                 f"{row.p90_ms:.4f}",
                 f"{op.macs / 1e6:.3f}",

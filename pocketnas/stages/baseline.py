@@ -9,12 +9,12 @@ from android_bench.session import measure
 from android_bench.store import SampleStore
 from deploy.export import export_untrained
 from pocketnas.console import progress_bar
-from pocketnas.measuring import NS_PER_MS, open_device
+from pocketnas.measuring import open_device, to_row
 from pocketnas.stages.context import RunContext
 from pocketnas_base.files import write_json
 from search.zoo import mobilenet_v2_family
 
-PROCESSES = 3
+PROCESSES = 15
 DERIVED = "derived"
 
 
@@ -35,7 +35,7 @@ def run(context: RunContext) -> str:
     protocol = replace(NETWORKS, processes=PROCESSES, threads=config.table.threads, seed=config.seed)
     with SampleStore.open(directory.samples) as store, progress_bar("baseline") as progress:
         key = measure(open_device(config.device), jobs, protocol, store, sentinels=[DERIVED], progress=progress)
-        measured_ms = {name: summary.median_ns / NS_PER_MS for name, summary in latencies(store, key).items()}
+        measured_ms = {name: to_row(summary).latency_ms for name, summary in latencies(store, key).items()}
     chosen = min(family, key=lambda net: abs(measured_ms[net.name] - measured_ms[DERIVED]))
     write_json(directory.baseline / "family.json", {"runtime": runtime, "measured_ms": measured_ms})
     chosen.save(directory.baseline / "architecture.json")

@@ -1,6 +1,6 @@
 """Stage `rebench`: every exported file on the device, in one session, beside the prediction."""
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from android_bench.store import SampleStore
 from latency.predict import predict
 from latency.table import LatencyTable
 from pocketnas.console import progress_bar
-from pocketnas.measuring import NS_PER_MS, open_device
+from pocketnas.measuring import NS_PER_MS, open_device, to_row
 from pocketnas.stages.context import RunContext
 from pocketnas_base.artifact import Artifact
 from pocketnas_base.errors import InputError
@@ -41,7 +41,6 @@ def run(context: RunContext) -> str:
     table = context.table()
     rows: list[dict[str, object]] = []
     for subject in subjects:
-        summary = summaries[subject.job_id]
         own = [r for r in taken if r.job_id == subject.job_id and r.artifact_sha256 == subject.artifact.sha256]
         rows.append(
             {
@@ -51,15 +50,9 @@ def run(context: RunContext) -> str:
                 "runtime": subject.artifact.runtime,
                 "precision": subject.artifact.precision,
                 "threads": config.table.threads,
-                "latency_ms": summary.median_ns / NS_PER_MS,
-                "ci_low_ms": summary.ci_low_ns / NS_PER_MS,
-                "ci_high_ms": summary.ci_high_ns / NS_PER_MS,
-                "p10_ms": summary.p10_ns / NS_PER_MS,
-                "p90_ms": summary.p90_ns / NS_PER_MS,
+                **asdict(to_row(summaries[subject.job_id])),
                 "first_ms": float(np.median([reading.first_ns for reading in own])) / NS_PER_MS,
                 "load_ms": float(np.median([reading.load_ns for reading in own])) / NS_PER_MS,
-                "samples": summary.samples,
-                "processes": summary.processes,
                 **_predicted(context, table, subject),
             }
         )

@@ -67,7 +67,7 @@ def summarise(context: RunContext) -> dict[str, Any]:
             "train_images": len(data.train_images),
             "test_images": len(data.test_images),
         },
-        "device": environment["device"],
+        "device": {name: environment["device"][name] for name in ("id", "model", "soc", "abi", "os_version")},
         "target_ms": search["target_ms"],
         "predicted_ms": prediction.latency_ms,
         "predicted_low_ms": prediction.low_ms,
