@@ -35,8 +35,8 @@ class SearchSettings:
     warmup_learning_rate [0.05], learning_rate [0.025], momentum (0.9, Nesterov), weight_decay [4e-5],
     label_smoothing [0.1]: of the weights' SGD. arch_learning_rate [1e-3]: Adam's, with betas 0 and 0.999.
     arch_every: an architecture step follows every n-th weight step [5]. loss, weight, beta, target_ms: see
-    LatencyLoss. hold_target: move add#linear's weight after every architecture step by hold_rate * (E - T) / T,
-    never below 0, so that E settles at the target.
+    LatencyLoss. hold_target: move add#linear's weight after every architecture step by hold_rate * (E - T) / T, that
+    ratio kept within -1 and 1, never below 0, so that E settles at the target.
     """
 
     target_ms: float
@@ -170,6 +170,8 @@ class ProxylessSearch:
         rescale_pair(self.alpha, before, pair)
         if self.settings.hold_target:
             excess = (float(expected_ms.detach()) - self.loss.target_ms) / self.loss.target_ms
+            # Far from the target the weight must not run away: alpha needs time to follow it.
+            excess = max(-1.0, min(1.0, excess))
             self.latency_weight = max(0.0, self.latency_weight + self.settings.hold_rate * excess)
         return {
             "arch_loss": float(cross_entropy.detach()),

@@ -78,7 +78,7 @@ class RunRecord:
 
 
 def collect(run_dir: Path) -> RunRecord:
-    """Read what the stages wrote. Raises InputError, in one line, naming the file at fault and the stage that makes it."""
+    """Read what the stages wrote. Raises InputError, one line, naming the file at fault and the stage that makes it."""
     if not run_dir.is_dir():
         raise InputError(f"{run_dir} is not a run directory; start one with: pocketnas run CONFIG")
     config = _text(run_dir, "config.toml", stage="environment")

@@ -52,7 +52,7 @@ def table_figure(record: RunRecord) -> Figure:
     low, high = min([0.0, *known]), max([0.0, *known])
     rows = []
     for shape, positions in shapes.items():
-        cells = []
+        cells: list[Cell | None] = []
         for column in columns:
             holders = [p for p in positions if column in p.candidates]
             cost = holders[0].candidate_ms[holders[0].candidates.index(column)] if holders else None

@@ -18,7 +18,7 @@ from pocketnas.report.svg import (
     ticks,
     tip,
 )
-from pocketnas.report.text import clipped, milliseconds, number, runtime_name, signed
+from pocketnas.report.text import APOSTROPHE, clipped, milliseconds, number, runtime_name, signed
 
 WIDE, NARROW = 1072, 360
 TOP = 26
@@ -28,7 +28,7 @@ LONGEST_TAIL = 1.35
 
 
 def latency_figure(record: RunRecord) -> Figure:
-    """Bars: measured medians. Diamonds: predictions. Dashed: the target."""
+    """Bars: measured latency. Diamonds: predictions. Dashed: the target."""
     return Figure(_bars(record, wide=True), _bars(record, wide=False))
 
 
@@ -44,7 +44,7 @@ def _bars(record: RunRecord, *, wide: bool) -> Markup:
     width = WIDE if wide else NARROW
     gutter, pitch = (236, 54) if wide else (0, 72)
     margin = 168 if wide else 4
-    solid = max([target, *(row.ci_high_ms for row in rows), *(row.predicted_high_ms or 0.0 for row in rows)])
+    solid = max([target, *(row.high_ms for row in rows), *(row.predicted_high_ms or 0.0 for row in rows)])
     longest = min(max(row.p90_ms for row in rows), solid * LONGEST_TAIL)
     x = Scale(0.0, max(solid, longest) * 1.04, gutter, width - margin)
     bottom = TOP + pitch * len(rows)
@@ -74,9 +74,8 @@ def _row(record: RunRecord, row: RebenchRow, x: Scale, top: float, *, wide: bool
     drawn = [
         rectangle(x.start, middle - BAR / 2, x(row.latency_ms) - x.start, BAR, f"bar {_class(row)}"),
         line(x(row.p10_ms), middle, min(x(row.p90_ms), x.end), middle, "tail"),
-        line(x(row.ci_low_ms), middle, x(row.ci_high_ms), middle, "interval"),
-        line(x(row.ci_low_ms), middle - 5, x(row.ci_low_ms), middle + 5, "interval-end"),
-        line(x(row.ci_high_ms), middle - 5, x(row.ci_high_ms), middle + 5, "interval-end"),
+        line(x(row.latency_ms), middle, x(row.high_ms), middle, "interval"),
+        line(x(row.high_ms), middle - 5, x(row.high_ms), middle + 5, "interval-end"),
     ]
     if row.predicted_ms is not None:
         below = middle + BAR / 2 + 7
@@ -86,7 +85,7 @@ def _row(record: RunRecord, row: RebenchRow, x: Scale, top: float, *, wide: bool
             )
         drawn.append(diamond(x(row.predicted_ms), below, 5, "predicted"))
     name, role = clipped(row.name, 30), "baseline, " if row.role == "baseline" else ""
-    note = f"{role}{said}{', the table’s runtime' if promise else ''}"
+    note = f"{role}{said}{f', the table{APOSTROPHE}s runtime' if promise else ''}"
     if wide:
         drawn += [
             label(x.start - 12, middle - 2, name, "t-label", "end"),
@@ -102,13 +101,13 @@ def _row(record: RunRecord, row: RebenchRow, x: Scale, top: float, *, wide: bool
             label(
                 0,
                 top + 29,
-                note if not promise else said + ", table’s",
+                note if not promise else f"{said}, the table{APOSTROPHE}s runtime",
                 "t-small " + ("accent" if promise else "faint"),
             ),
             label(NARROW, top + 29, error, "t-small faint", "end"),
         ]
     about = (
-        f"{row.file}\nmedian {measured}, 95 % interval {number(row.ci_low_ms)} to {number(row.ci_high_ms)}, "
+        f"{row.file}\n{measured}, at most {number(row.high_ms)}, median {number(row.median_ms)}, "
         f"10th to 90th percentile {number(row.p10_ms)} to {number(row.p90_ms)}"
     )
     return group(tip(about), *drawn)

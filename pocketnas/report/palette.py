@@ -4,10 +4,25 @@ from collections.abc import Iterable
 
 # Cividis (Nunez, Anderton and Renslow, 2018) at every sixteenth: even in lightness, and the same to colour-blind eyes.
 _CIVIDIS = (
-    "00224e 002e6a 1a386f 32436d 434e6c 535a6d 61656f 6f7073 7d7c78 8c8878 9b9476 aba072 bcae6c cdbb63 dec958 f0d846 "
-    "fee838"
-).split()
-_RGB = tuple(tuple(int(code[i : i + 2], 16) for i in (0, 2, 4)) for code in _CIVIDIS)
+    0x00224E,
+    0x002E6A,
+    0x1A386F,
+    0x32436D,
+    0x434E6C,
+    0x535A6D,
+    0x61656F,
+    0x6F7073,
+    0x7D7C78,
+    0x8C8878,
+    0x9B9476,
+    0xABA072,
+    0xBCAE6C,
+    0xCDBB63,
+    0xDEC958,
+    0xF0D846,
+    0xFEE838,
+)
+_RGB = tuple((code >> 16, code >> 8 & 0xFF, code & 0xFF) for code in _CIVIDIS)
 
 TINTS = 5
 

@@ -121,8 +121,8 @@ class RebenchRow(_Record):
     precision: Text
     threads: int = Field(ge=1)
     latency_ms: float = Field(gt=0, le=1e9)
-    ci_low_ms: Milliseconds
-    ci_high_ms: Milliseconds
+    high_ms: Milliseconds
+    median_ms: Milliseconds
     p10_ms: Milliseconds
     p90_ms: Milliseconds
     first_ms: Milliseconds | None = None

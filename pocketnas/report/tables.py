@@ -6,7 +6,18 @@ from pathlib import PurePosixPath
 
 from pocketnas.report.collect import RunRecord
 from pocketnas.report.figure_latency import ordered_rows
-from pocketnas.report.text import count, error_size, file_size, milliseconds, number, percent, runtime_name, signed
+from pocketnas.report.text import (
+    DASH,
+    count,
+    error_size,
+    file_size,
+    milliseconds,
+    number,
+    number_or_dash,
+    percent,
+    runtime_name,
+    signed,
+)
 from pocketnas_base.files import Json
 
 MAX_ENVIRONMENT_ROWS = 500
@@ -39,13 +50,14 @@ def rebench_table(record: RunRecord) -> Table:
                 f"{runtime_name(row.runtime)} {row.precision}",
                 str(row.threads),
                 number(row.latency_ms),
-                f"{number(row.ci_low_ms)} – {number(row.ci_high_ms)}",
-                f"{number(row.p10_ms)} – {number(row.p90_ms)}",
-                "–" if row.first_ms is None else number(row.first_ms),
-                "–" if row.load_ms is None else number(row.load_ms),
+                number(row.high_ms),
+                number(row.median_ms),
+                f"{number(row.p10_ms)} {DASH} {number(row.p90_ms)}",
+                number_or_dash(row.first_ms),
+                number_or_dash(row.load_ms),
                 f"{row.samples:,} / {row.processes}",
-                "–" if row.predicted_ms is None else number(row.predicted_ms),
-                "–" if row.error_percent is None else f"{signed(row.error_percent)} %",
+                number_or_dash(row.predicted_ms),
+                DASH if row.error_percent is None else f"{signed(row.error_percent)} %",
             ),
             row is record.promise,
         )
@@ -55,9 +67,10 @@ def rebench_table(record: RunRecord) -> Table:
         "network",
         "runtime",
         "threads",
+        "latency ms",
+        "at most ms",
         "median ms",
-        "95 % interval",
-        "p10 – p90",
+        f"p10 {DASH} p90",
         "first ms",
         "load ms",
         "samples / processes",
@@ -72,7 +85,7 @@ def accuracy_table(record: RunRecord) -> Table:
     summary, baseline = record.summary, record.summary.baseline
     reference = summary.torch_top1
     name = record.architecture.name
-    rows = [TableRow((name, "torch", percent(reference), "reference", "reference", "–"), strong=True)]
+    rows = [TableRow((name, "torch", percent(reference), "reference", "reference", DASH), strong=True)]
     for file in record.manifest.files:
         top1 = summary.top1.get(file.runtime) if file.top1 is None else file.top1
         rows.append(
@@ -81,7 +94,7 @@ def accuracy_table(record: RunRecord) -> Table:
                     PurePosixPath(file.file).name,
                     f"{runtime_name(file.runtime)} {file.precision}",
                     percent(top1),
-                    "–" if top1 is None else f"{signed(top1 - reference, 2)} pt",
+                    DASH if top1 is None else f"{signed(top1 - reference, 2)} pt",
                     error_size(file.parity.relative_error if file.parity else None),
                     file_size(file.bytes),
                 )
@@ -89,7 +102,9 @@ def accuracy_table(record: RunRecord) -> Table:
         )
     if baseline.torch_top1 is not None:
         change = f"{signed(baseline.torch_top1 - reference, 2)} pt"
-        rows.append(TableRow((f"{baseline.name} (baseline)", "torch", percent(baseline.torch_top1), change, "–", "–")))
+        rows.append(
+            TableRow((f"{baseline.name} (baseline)", "torch", percent(baseline.torch_top1), change, DASH, DASH))
+        )
     return Table(("network", "run by", "top-1", "from torch", "output difference", "file"), tuple(rows), names=2)
 
 
@@ -111,8 +126,8 @@ def network_table(record: RunRecord) -> Table:
         TableRow(
             (
                 f"{baseline.name} (baseline)",
-                "–" if baseline.macs is None else count(baseline.macs),
-                "–" if baseline.parameters is None else count(baseline.parameters),
+                DASH if baseline.macs is None else count(baseline.macs),
+                DASH if baseline.parameters is None else count(baseline.parameters),
                 milliseconds(baseline.latency_ms(runtime)),
                 percent(baseline.torch_top1),
             )
@@ -160,9 +175,9 @@ def _flattened(value: Json, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[
 
 def _plain(value: Json) -> str:
     if isinstance(value, list):
-        text = ", ".join(map(_plain, value)) or "–"
+        text = ", ".join(map(_plain, value)) or DASH
     elif value is None or value == {}:
-        text = "–"
+        text = DASH
     elif isinstance(value, bool):
         text = "yes" if value else "no"
     else:

@@ -4,6 +4,8 @@ import math
 
 RUNTIME_NAMES = {"tflite": "TFLite", "executorch": "ExecuTorch"}
 MINUS = "\N{MINUS SIGN}"
+DASH = "\N{EN DASH}"
+APOSTROPHE = "\N{RIGHT SINGLE QUOTATION MARK}"
 TIMES = "\N{MULTIPLICATION SIGN}"
 SMALLEST_SHOWN_MS = 1e-5
 
@@ -20,9 +22,14 @@ def number(value: float, digits: int = 3) -> str:
     return f"{rounded:.{decimals}f}".replace("-", MINUS)
 
 
+def number_or_dash(value: float | None) -> str:
+    """A number, or a dash where there is none."""
+    return DASH if value is None else number(value)
+
+
 def milliseconds(value: float | None) -> str:
     """`0.438 ms`; a dash where there is none."""
-    return "–" if value is None else f"{number(value)} ms"
+    return DASH if value is None else f"{number(value)} ms"
 
 
 def signed(value: float, decimals: int = 1) -> str:
@@ -35,7 +42,7 @@ def signed(value: float, decimals: int = 1) -> str:
 
 def percent(value: float | None) -> str:
     """A top-1 in percent, two decimals: one image of ten thousand shows."""
-    return "–" if value is None else f"{value:.2f} %"
+    return DASH if value is None else f"{value:.2f} %"
 
 
 def count(value: float) -> str:
@@ -64,7 +71,7 @@ def duration(seconds: float) -> str:
 
 def error_size(value: float | None) -> str:
     """A relative output difference: `2.1e-06`."""
-    return "–" if value is None else f"{value:.1e}"
+    return DASH if value is None else f"{value:.1e}"
 
 
 def runtime_name(runtime: str) -> str:
