@@ -244,8 +244,8 @@ def _rejected(path: Path, final: Path, file: ExportedFile) -> ExportError:
     path.replace(kept)
     write_json(kept.with_name(kept.name + ".json"), asdict(file.parity))
     return ExportError(
-        f"{final.name} computes otherwise than torch: off by {file.parity.relative_error} of the outputs' scale, "
-        f"{file.parity.tolerance:g} allowed; the file is kept as {kept}, with its figures beside it"
+        f"{final.name} computes otherwise than torch: {file.parity.describe()}; the file is kept as {kept}, "
+        "with its figures beside it"
     )
 
 

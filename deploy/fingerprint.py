@@ -35,4 +35,4 @@ def images_sha256(images: "Tensor", labels: "Tensor | None") -> str:
 def _add(total: "hashlib._Hash", name: str, tensor: "Tensor") -> None:
     array = tensor.detach().cpu().contiguous().numpy()
     total.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
-    total.update(memoryview(array.reshape(-1)).cast("B"))
+    total.update(array.tobytes())

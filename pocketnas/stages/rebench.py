@@ -4,13 +4,13 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from deploy.export import load_exported
 
 from android_bench.job import Job
 from android_bench.latencies import latencies, readings
 from android_bench.protocol import NETWORKS
 from android_bench.session import measure
 from android_bench.store import SampleStore
+from deploy.export import load_exported
 from latency.predict import predict
 from latency.table import LatencyTable
 from pocketnas.console import progress_bar
