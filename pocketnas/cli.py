@@ -200,8 +200,6 @@ def main() -> None:
     """Entry point: one line for an error that was foreseen, its exit status, and 130 for Ctrl-C."""
     # OpenMP threads that spin at barriers stall ten-fold as soon as another program wants a core; torch reads it once.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    # A closed pipe (`pocketnas zoo | head`) ends the program quietly, like any other.
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     signal.signal(signal.SIGINT, _interrupt)
     try:
         app()

@@ -1,10 +1,14 @@
-"""`pocketnas report`: one self-contained HTML file."""
+"""`pocketnas report`: summary.json and one self-contained HTML file."""
 
 from pathlib import Path
 
+from pocketnas.run_directory import RunDirectory
+from pocketnas.stages.context import RunContext
+from pocketnas.stages.report import run
+
 
 def write(run_dir: Path) -> None:
-    """Write the report and say where it is."""
-    from pocketnas.report.build import write_report
-
-    print(write_report(run_dir))
+    """Write both from what the stages left, as often as asked, and say where the report is."""
+    directory = RunDirectory.open(run_dir)
+    run(RunContext(directory))
+    print(directory.report)

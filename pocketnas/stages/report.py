@@ -10,7 +10,6 @@ from pocketnas.stages.context import RunContext
 from pocketnas.stages.training import training_record
 from pocketnas_base.errors import InputError
 from pocketnas_base.files import read_json, write_json
-from pocketnas_base.progress import silent
 from search.architecture import Architecture
 
 SCHEMA_VERSION = 1
@@ -53,7 +52,6 @@ def summarise(context: RunContext) -> dict[str, Any]:
     measured = {runtime: row["latency_ms"] for runtime, row in derived.items()}
     of_table = measured[table.info.runtime]
     files = {file.artifact.runtime: file for file in load_exported(directory.deploy)}
-    data = context.data(silent)
     search: Any = read_json(directory.search_result, what="search result")
     environment: Any = read_json(directory.environment, what="environment")
     return {
@@ -61,12 +59,7 @@ def summarise(context: RunContext) -> dict[str, Any]:
         "name": config.name,
         "space": context.space.name,
         "seed": config.seed,
-        "data": {
-            "name": data.name,
-            "source": data.source,
-            "train_images": len(data.train_images),
-            "test_images": len(data.test_images),
-        },
+        "data": search["data"],
         "device": {name: environment["device"][name] for name in ("id", "model", "soc", "abi", "os_version")},
         "target_ms": search["target_ms"],
         "predicted_ms": prediction.latency_ms,

@@ -67,6 +67,13 @@ def run(context: RunContext) -> str:
     write_json(
         directory.search_result,
         {
+            "data": {
+                "name": data.name,
+                "source": data.source,
+                "train_images": len(data.train_images),
+                "test_images": len(data.test_images),
+                "fingerprint": data.fingerprint,
+            },
             "target_ms": target_ms,
             "predicted_ms": prediction.latency_ms,
             "loss": config.loss,

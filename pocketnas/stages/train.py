@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 from multiprocessing.queues import Queue
 from pathlib import Path
 from queue import Empty
@@ -43,8 +44,11 @@ def _side_by_side(run_dir: Path, roles: list[Role], progress: Progress) -> None:
     spawning = multiprocessing.get_context("spawn")
     messages: Queue[_Message] = spawning.Queue()
     workers = {role: spawning.Process(target=_work, args=(run_dir, role, messages), daemon=True) for role in roles}
+    # Ctrl-C reaches every process of a terminal: the workers leave it to this one, which ends them.
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
     for worker in workers.values():
         worker.start()
+    signal.signal(signal.SIGINT, handler)
     done, total, running = dict.fromkeys(roles, 0), dict.fromkeys(roles, 1), set(roles)
     try:
         while running:
@@ -87,6 +91,3 @@ def _work(run_dir: Path, role: Role, messages: "Queue[_Message]") -> None:
         messages.put((role, "done", 0, 0, ""))
     except PocketNASError as error:
         messages.put((role, "bad input" if error.exit_code == InputError.exit_code else "failed", 0, 0, str(error)))
-    except KeyboardInterrupt:
-        # Ctrl-C reaches every process of the terminal; the parent speaks for all.
-        pass
