@@ -33,7 +33,7 @@ def top1_percent(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> floa
     """Percent of images whose largest logit is their label's. Raises InputError when the two differ in number."""
     if logits.shape[:1] != labels.shape or len(labels) == 0:
         raise InputError(f"{len(logits)} outputs cannot be compared with {len(labels)} labels")
-    return 100.0 * float(np.mean(logits.argmax(1) == labels))
+    return 100.0 * int(np.sum(logits.argmax(1) == labels)) / len(labels)
 
 
 def accuracy(

@@ -22,7 +22,7 @@ def run(context: RunContext) -> str:
     summary = summarise(context)
     write_json(context.directory.summary, summary)
     write_report(context.directory.path)
-    return f"predicted {summary['predicted_ms']:.3f} ms, measured {summary['measured_ms']}"
+    return f"prediction off by {summary['prediction_error_percent']:+.1f} %"
 
 
 def rebench_rows(context: RunContext) -> list[dict[str, Any]]:
