@@ -75,10 +75,10 @@ def lower_operators(
     run_jobs(_WORKER, described, log.resolve(), workers=count, finished=finished)
 
 
-def convert_network(network: "nn.Module", architecture: Architecture, path: Path) -> None:
+def convert_network(network: "nn.Module", architecture: Architecture, path: Path, log: Path) -> None:
     """Write the .pte of a trained network (input [1, C, H, W], contiguous) to `path`.
 
-    Raises ExportError; what the exporter printed is then kept beside `path`, under its name with `.log`.
+    Raises ExportError; what the exporter printed is then kept in `log`.
     """
     from safetensors.torch import save_file
 
@@ -92,4 +92,4 @@ def convert_network(network: "nn.Module", architecture: Architecture, path: Path
                 "weights": str(weights),
                 "path": str(temporary.resolve()),
             }
-            run_jobs(_WORKER, [job], path.with_name(path.name + ".log").resolve())
+            run_jobs(_WORKER, [job], log.resolve())

@@ -208,10 +208,12 @@ def main() -> None:
     except _Interrupted:
         _fail("interrupted; nothing is lost: call it again to go on (`run` with --resume)", 130)
     except OSError as error:
-        if error.errno != errno.ENOSPC:
-            raise
         where = f" ({error.filename})" if error.filename else ""
-        _fail(f"no space left on the disk{where}; free some and run the same command again, nothing is lost", 1)
+        if error.errno == errno.ENOSPC:
+            _fail(f"no space left on the disk{where}; free some and run the same command again, nothing is lost", 1)
+        if error.filename is None:
+            raise
+        _fail(f"{error.strerror}{where}", 1)
 
 
 def _fail(message: str, status: int) -> None:

@@ -1,5 +1,6 @@
 """A trainable network of one architecture, and its weights on disk."""
 
+import errno
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
@@ -40,9 +41,14 @@ def channels_last(module: M) -> M:
 
 
 def save_weights(weights: Mapping[str, Tensor], path: Path, metadata: Mapping[str, str]) -> None:
-    """Write tensors as safetensors, whole or not at all. `metadata` is kept as text."""
+    """Write tensors as safetensors, whole or not at all. `metadata` is kept as text. Raises OSError."""
     with replacing(path) as temporary:
-        save_file({name: value.contiguous() for name, value in weights.items()}, temporary, dict(metadata))
+        try:
+            save_file({name: value.contiguous() for name, value in weights.items()}, temporary, dict(metadata))
+        except SafetensorError as error:
+            # The library names the system's error in its text alone.
+            number = errno.ENOSPC if f"os error {errno.ENOSPC}" in str(error) else errno.EIO
+            raise OSError(number, str(error), str(path)) from error
 
 
 def load_weights(path: Path) -> dict[str, Tensor]:

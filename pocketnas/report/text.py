@@ -11,11 +11,13 @@ SMALLEST_SHOWN_MS = 1e-5
 
 
 def number(value: float, digits: int = 3) -> str:
-    """`digits` significant digits, never an exponent: 0.0312, 0.438, 12.3, 1234."""
+    """`digits` significant digits, all of a whole number's, never an exponent: 0.0312, 0.438, 12.3, 1234."""
     if value == 0 or not math.isfinite(value):
         return "0" if value == 0 else str(value)
     if abs(value) < SMALLEST_SHOWN_MS:
         return f"{'<' if value > 0 else '>' + MINUS}{SMALLEST_SHOWN_MS:.5f}"
+    if abs(value) >= 10**digits:
+        return f"{value:.0f}".replace("-", MINUS)
     # Rounded first: 0.9996 to three digits is 1.00, not 1.000.
     rounded = float(f"{value:.{digits - 1}e}")
     decimals = max(0, digits - 1 - math.floor(math.log10(abs(rounded))))

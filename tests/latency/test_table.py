@@ -1,0 +1,272 @@
+"""Latency tables on disk: what was saved comes back; whatever else lies there is refused in one line."""
+
+import json
+import random
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from latency.opspec import EMPTY, OpSpec
+from latency.table import MAX_PLAUSIBLE_MS, MAX_TABLE_BYTES, METADATA_KEY, LatencyTable, TableInfo, TableRow
+from pocketnas_base.errors import InputError
+from search.space import load_space
+
+Records = list[dict[str, Any]]
+
+INFO = TableInfo(
+    device="local",
+    device_model=None,
+    device_fingerprint="ab" * 32,
+    soc="Some Processor",
+    os_version="Some System 12",
+    runtime="tflite",
+    runtime_version="2.3.0",
+    precision="fp32",
+    threads=2,
+    cores=(0, 3),
+    governor="performance",
+    temperature_before_c=40.5,
+    temperature_after_c=None,
+    tool_version="0.1.0",
+    date_utc="2026-03-01T12:00:00+00:00",
+    space="demo",
+    space_fingerprint=load_space("demo").fingerprint,
+    seed=7,
+)
+
+
+def demo_table() -> LatencyTable:
+    drawn = random.Random(0)
+    rows = {}
+    for op in load_space("demo").op_specs():
+        ms = drawn.uniform(0.001, 0.4)
+        rows[op] = TableRow(ms, ms * 1.01, ms * 1.1, ms * 0.9, ms * 1.3, 400, 20)
+    return LatencyTable(INFO, rows)
+
+
+@pytest.fixture(scope="module")
+def whole() -> bytes:
+    """The content of a good table's file."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "table.parquet"
+        demo_table().save(path)
+        return path.read_bytes()
+
+
+def refusal(path: Path) -> str:
+    """The one line that says why a table was not read."""
+    with pytest.raises(InputError) as caught:
+        LatencyTable.load(path)
+    message = str(caught.value)
+    assert len(message.splitlines()) == 1
+    assert message.startswith(f"table {path}")
+    return message
+
+
+def records() -> Records:
+    return [{**op.to_dict(), **asdict(row)} for op, row in demo_table().rows.items()]
+
+
+def write(path: Path, rows: Records, metadata: object = None) -> Path:
+    """A Parquet file in a table's form, with whatever content."""
+    plain = INFO.model_dump(mode="json") if metadata is None else metadata
+    text = plain if isinstance(plain, bytes) else json.dumps(plain).encode()
+    pq.write_table(pa.Table.from_pylist(rows).replace_schema_metadata({METADATA_KEY: text}), path)
+    return path
+
+
+def test_a_saved_table_comes_back_as_it_was(tmp_path: Path) -> None:
+    table = demo_table()
+    table.save(tmp_path / "deep" / "table.parquet")
+    again = LatencyTable.load(tmp_path / "deep" / "table.parquet")
+    assert again.info == table.info
+    assert dict(again.rows) == dict(table.rows)
+    assert list(again.rows) == list(table.rows), "rows keep their order"
+    assert [entry.name for entry in (tmp_path / "deep").iterdir()] == ["table.parquet"]
+
+
+def test_a_failed_save_leaves_the_table_that_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "table.parquet"
+    demo_table().save(path)
+    before = path.read_bytes()
+
+    def fail(_table: object, destination: Path) -> None:
+        Path(destination).write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(pq, "write_table", fail)
+    with pytest.raises(OSError, match="No space left"):
+        demo_table().save(path)
+    assert path.read_bytes() == before
+    assert [entry.name for entry in tmp_path.iterdir()] == ["table.parquet"]
+
+
+def test_the_columns_carry_their_unit_and_the_file_its_provenance(tmp_path: Path) -> None:
+    demo_table().save(tmp_path / "table.parquet")
+    schema = pq.read_schema(tmp_path / "table.parquet")
+    assert {"latency_ms", "high_ms", "median_ms", "p10_ms", "p90_ms", "samples", "processes"} <= set(schema.names)
+    about = json.loads(schema.metadata[METADATA_KEY])
+    assert about["schema_version"] == 1
+    assert {"device_fingerprint", "soc", "os_version", "runtime_version", "governor", "cores", "date_utc"} <= set(about)
+
+
+def test_the_empty_model_is_what_an_invocation_costs() -> None:
+    table = demo_table()
+    assert table.invocation_ms == table.rows[EMPTY].latency_ms
+
+
+def test_a_missing_table_is_refused(tmp_path: Path) -> None:
+    assert "does not exist" in refusal(tmp_path / "none.parquet")
+
+
+def test_a_folder_is_not_a_table(tmp_path: Path) -> None:
+    (tmp_path / "table.parquet").mkdir()
+    assert "cannot be read" in refusal(tmp_path / "table.parquet")
+
+
+@pytest.mark.parametrize("kept", [0, 1, 3, 4, 5, 8, 100, 1000, -1000, -100, -9, -8, -5, -4, -1])
+def test_a_truncated_table_is_refused(tmp_path: Path, whole: bytes, kept: int) -> None:
+    path = tmp_path / "table.parquet"
+    path.write_bytes(whole[:kept])
+    assert "cannot be read" in refusal(path)
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_table_cut_anywhere_is_refused(tmp_path: Path, whole: bytes, data: st.DataObject) -> None:
+    path = tmp_path / "table.parquet"
+    path.write_bytes(whole[: data.draw(st.integers(0, len(whole) - 1))])
+    assert "cannot be read" in refusal(path)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(content=st.binary(max_size=300), framed=st.booleans())
+def test_random_bytes_are_refused(tmp_path: Path, content: bytes, framed: bool) -> None:
+    path = tmp_path / "table.parquet"
+    path.write_bytes(b"PAR1" + content + b"PAR1" if framed else content)
+    assert "cannot be read" in refusal(path)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_flipped_byte_gives_a_table_or_one_line(tmp_path: Path, whole: bytes, data: st.DataObject) -> None:
+    """Parquet keeps no checksum by default: a flip may pass as another number, but never as a crash or a bad one."""
+    content = bytearray(whole)
+    content[data.draw(st.integers(0, len(whole) - 1))] ^= data.draw(st.integers(1, 255))
+    path = tmp_path / "table.parquet"
+    path.write_bytes(content)
+    try:
+        table = LatencyTable.load(path)
+    except InputError as error:
+        assert len(str(error).splitlines()) == 1
+    else:
+        assert all(0 < row.latency_ms <= MAX_PLAUSIBLE_MS for row in table.rows.values())
+
+
+def test_an_oversized_file_is_not_even_opened(tmp_path: Path) -> None:
+    path = tmp_path / "table.parquet"
+    with path.open("wb") as stream:
+        stream.truncate(MAX_TABLE_BYTES + 1)
+    assert f"at most {MAX_TABLE_BYTES} are read" in refusal(path)
+
+
+def test_a_foreign_parquet_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "foreign.parquet"
+    pq.write_table(pa.table({"img": [b"1", b"2"], "label": [0, 1]}), path)
+    assert "is a Parquet file, but not a latency table" in refusal(path)
+
+
+@pytest.mark.parametrize("change", ["less", "more"])
+def test_other_columns_are_refused(tmp_path: Path, change: str) -> None:
+    rows = records()
+    for row in rows:
+        if change == "less":
+            del row["p90_ms"]
+        else:
+            row["ci_low_ms"] = 0.1
+    assert "not a latency table" in refusal(write(tmp_path / "table.parquet", rows))
+
+
+@pytest.mark.parametrize("version", [0, 2, "1", None])
+def test_another_schema_version_is_refused(tmp_path: Path, version: object) -> None:
+    about = {**INFO.model_dump(mode="json"), "schema_version": version}
+    message = refusal(write(tmp_path / "table.parquet", records(), about))
+    assert f"schema version {version!r}, this tool reads 1" in message
+
+
+@pytest.mark.parametrize(
+    ("metadata", "message"),
+    [
+        (b"{not json", "provenance is not valid JSON"),
+        (b"\xff\xfe\x00", "provenance is not valid JSON"),
+        (b"[" * 200_000, "provenance is not valid JSON"),
+        ([1, 2], "schema version None"),
+        ({"schema_version": 1}, "device: Field required"),
+        ({**INFO.model_dump(mode="json"), "runtime": "onnx"}, "runtime: Input should be 'tflite' or 'executorch'"),
+        ({**INFO.model_dump(mode="json"), "threads": 0}, "threads: Input should be greater than or equal to 1"),
+        ({**INFO.model_dump(mode="json"), "phone": "x"}, "phone: Extra inputs are not permitted"),
+    ],
+    ids=["broken", "not text", "nested", "a list", "nothing else", "unknown runtime", "no thread", "unknown field"],
+)
+def test_provenance_that_says_nothing_is_refused(tmp_path: Path, metadata: object, message: str) -> None:
+    assert message in refusal(write(tmp_path / "table.parquet", records(), metadata))
+
+
+def spoil(name: str, value: object) -> Callable[[Records], None]:
+    def change(rows: Records) -> None:
+        if value is None or isinstance(value, float):
+            rows[4][name] = value
+        else:
+            for row in rows:
+                row[name] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (spoil("latency_ms", float("nan")), "row 5: latency_ms is nan; a time is a number of milliseconds above 0"),
+        (spoil("latency_ms", float("inf")), "row 5: latency_ms is inf"),
+        (spoil("latency_ms", -0.25), "row 5: latency_ms is -0.25"),
+        (spoil("latency_ms", 0.0), "row 5: latency_ms is 0.0"),
+        (spoil("latency_ms", 2 * MAX_PLAUSIBLE_MS), "row 5: latency_ms is 1200000.0"),
+        (spoil("latency_ms", None), "row 5: latency_ms is None"),
+        (spoil("high_ms", float("nan")), "row 5: high_ms is nan"),
+        (spoil("p10_ms", -1.0), "row 5: p10_ms is -1.0"),
+        (spoil("latency_ms", "fast"), "row 1: latency_ms is 'fast'"),
+        (spoil("median_ms", 3), "row 1: median_ms is 3"),
+        (spoil("samples", 0), "row 1: samples is 0; a count is at least 1"),
+        (spoil("processes", -1), "row 1: processes is -1"),
+        (spoil("samples", None), "row 5: samples is None"),
+        (spoil("kind", "pool"), "row 1: unknown operator kind 'pool'"),
+        (spoil("kernel", 4), "row 1: empty: kernel must be odd"),
+        (spoil("stride", 0), "row 1: empty: stride must be a whole number"),
+    ],
+)
+def test_a_row_with_an_absurd_value_is_refused_by_number(
+    tmp_path: Path, change: Callable[[Records], None], message: str
+) -> None:
+    rows = records()
+    change(rows)
+    assert message in refusal(write(tmp_path / "table.parquet", rows))
+
+
+def test_a_row_that_stands_twice_is_refused(tmp_path: Path) -> None:
+    rows = records()
+    op = OpSpec.from_dict({name: rows[3][name] for name in EMPTY.to_dict()})
+    message = refusal(write(tmp_path / "table.parquet", [*rows, rows[3]]))
+    assert f"row {len(rows) + 1}: {op.key} stands there twice" in message
+
+
+def test_a_table_without_the_empty_model_is_refused(tmp_path: Path) -> None:
+    rows = [row for row in records() if row["kind"] != "empty"]
+    assert "the row of the empty model is missing" in refusal(write(tmp_path / "table.parquet", rows))

@@ -1,0 +1,225 @@
+"""What a user can get wrong: one clear line, the right exit status, no traceback, nothing lost."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from latency.opspec import EMPTY
+from latency.table import LatencyTable, TableInfo, TableRow
+from pocketnas.config import builtin_config
+from search.space import load_space
+
+DEMO = builtin_config("demo")[1].decode()
+
+
+def pocketnas(*words: str | Path, cwd: Path | None = None) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-c", "from pocketnas.cli import main; main()", *map(str, words)],
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+
+
+def refused(*words: str | Path, status: int = 2) -> str:
+    """The one line with which a command ends."""
+    done = pocketnas(*words)
+    assert done.returncode == status, done.stderr
+    assert "Traceback" not in done.stderr
+    lines = [line for line in done.stderr.splitlines() if line.startswith("pocketnas: ")]
+    assert len(lines) == 1, done.stderr
+    assert done.stderr.rstrip().endswith(lines[0])
+    return lines[0]
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Callable[[str], Path]:
+    def write(text: str) -> Path:
+        path = tmp_path / "config.toml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def other_table(path: Path) -> None:
+    """A well-formed table, but of the space `mobile`."""
+    space = load_space("mobile")
+    info = TableInfo(
+        device="local",
+        device_model=None,
+        device_fingerprint="0" * 64,
+        soc=None,
+        os_version=None,
+        runtime="tflite",
+        runtime_version="2.3.0",
+        precision="fp32",
+        threads=1,
+        cores=(0,),
+        governor=None,
+        temperature_before_c=None,
+        temperature_after_c=None,
+        tool_version="0.1.0",
+        date_utc="2026-11-24T00:00:00+00:00",
+        space=space.name,
+        space_fingerprint=space.fingerprint,
+        seed=0,
+    )
+    LatencyTable(info, {op: TableRow(1.0, 1.0, 1.0, 1.0, 1.0, 9, 3) for op in (EMPTY, *space.op_specs())}).save(path)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("[search]", "[search"), "is not valid TOML"),
+        (("warmup_steps = 600", 'warmup_steps = "many"'), "search.warmup_steps"),
+        (("hold_target = true", "hold_traget = true"), "search.hold_traget: Extra inputs are not permitted"),
+        (("target_ratio = 0.5", "# no target"), "give either target_ms or target_ratio"),
+        (('runtimes = ["tflite", "executorch"]', 'runtimes = ["executorch"]'), "must hold the table's runtime"),
+        (('name = "demo"', 'name = "../demo"'), "name: "),
+    ],
+)
+def test_a_broken_config_is_refused_by_field(
+    change: tuple[str, str], message: str, config: Callable[[str], Path], tmp_path: Path
+) -> None:
+    assert change[0] in DEMO
+    line = refused("run", config(DEMO.replace(*change, 1)), "--runs", tmp_path / "runs")
+    assert message in line
+    assert "config.toml" in line
+    assert not (tmp_path / "runs").exists()
+
+
+def test_an_unknown_space_lists_those_known(config: Callable[[str], Path], tmp_path: Path) -> None:
+    path = config(DEMO.replace('space = "demo"', 'space = "dmeo"'))
+    assert "unknown space 'dmeo'; known: demo, mobile, mobile-24" in refused("run", path, "--runs", tmp_path / "runs")
+
+
+def test_an_unknown_device_is_refused(tmp_path: Path) -> None:
+    line = refused("table", "build", "--space", "demo", "--out", tmp_path / "t.parquet", "-d", "R58M00")
+    assert "unknown device 'R58M00'" in line
+
+
+def test_a_table_of_another_space_is_refused(tmp_path: Path) -> None:
+    run = tmp_path / "runs" / "demo"
+    run.mkdir(parents=True)
+    (run / "config.toml").write_text(DEMO)
+    (run / "stages.json").write_text(json.dumps({"environment": {"seconds": 0, "done": True}}))
+    other_table(run / "table.parquet")
+    line = refused("search", run)
+    assert "was built for another space (mobile), this run searches demo" in line
+    assert (run / "table.parquet").exists()
+
+
+def test_a_stage_without_what_it_needs_names_the_stage_before(tmp_path: Path) -> None:
+    run = tmp_path / "runs" / "demo"
+    run.mkdir(parents=True)
+    (run / "config.toml").write_text(DEMO)
+    (run / "stages.json").write_text(json.dumps({"environment": {"seconds": 0, "done": True}}))
+    assert "build it first: pocketnas table build" in refused("search", run)
+    assert "search first: pocketnas search" in refused("train", run)
+    assert "search first: pocketnas search" in refused("export", run)
+
+
+def test_a_truncated_image_is_named(tmp_path: Path) -> None:
+    for part in ("train", "test"):
+        for number, label in enumerate(("cat", "dog")):
+            folder = tmp_path / "images" / part / label
+            folder.mkdir(parents=True)
+            for copy in range(3):
+                Image.new("L", (28, 28), 90 * number + copy).save(folder / f"{copy}.png")
+    victim = tmp_path / "images" / "train" / "dog" / "1.png"
+    victim.write_bytes(victim.read_bytes()[:40])
+    space = (Path(__file__).parents[2] / "search" / "spaces" / "demo.toml").read_text()
+    (tmp_path / "two.toml").write_text(space.replace("classes = 10", "classes = 2"))
+    text = DEMO.replace("fashion-mnist", str(tmp_path / "images")).replace(
+        'space = "demo"', f'space = "{tmp_path / "two.toml"}"'
+    )
+    run = tmp_path / "runs" / "demo"
+    run.mkdir(parents=True)
+    (run / "config.toml").write_text(text)
+    (run / "stages.json").write_text(json.dumps({"environment": {"seconds": 0, "done": True}}))
+    two = load_space(str(tmp_path / "two.toml"))
+    other_table(tmp_path / "base.parquet")
+    info = LatencyTable.load(tmp_path / "base.parquet").info.model_copy(
+        update={"space": two.name, "space_fingerprint": two.fingerprint}
+    )
+    LatencyTable(info, {op: TableRow(1.0, 1.0, 1.0, 1.0, 1.0, 9, 3) for op in two.op_specs()}).save(
+        run / "table.parquet"
+    )
+    assert "1.png" in refused("search", run)
+
+
+def test_files_that_are_no_models_are_refused(tmp_path: Path) -> None:
+    garbage = tmp_path / "garbage.tflite"
+    garbage.write_bytes(b"\0" * 1000)
+    assert "garbage.tflite" in refused("bench", garbage)
+    assert "does not exist" in refused("bench", tmp_path / "absent.pte")
+    (tmp_path / "model.onnx").write_bytes(b"x")
+    assert "neither a .tflite nor a .pte file" in refused("bench", tmp_path / "model.onnx")
+
+
+def test_an_unknown_architecture_or_table_is_refused(tmp_path: Path) -> None:
+    assert "proxyless-mobile" in refused("zoo", "proxyless-mobil")
+    other_table(tmp_path / "t.parquet")
+    assert "does not exist" in refused("predict", "-t", tmp_path / "absent.parquet", "-a", "proxyless-mobile")
+    (tmp_path / "t.parquet").write_bytes((tmp_path / "t.parquet").read_bytes()[:-50])
+    assert "cannot be read" in refused("predict", "-t", tmp_path / "t.parquet", "-a", "proxyless-mobile")
+
+
+def test_a_run_is_neither_overwritten_nor_resumed_with_another_config(
+    config: Callable[[str], Path], tmp_path: Path
+) -> None:
+    run = tmp_path / "runs" / "demo"
+    run.mkdir(parents=True)
+    (run / "config.toml").write_text(DEMO)
+    path = config(DEMO)
+    assert "already holds a run; go on with it by --resume" in refused("run", path, "--runs", tmp_path / "runs")
+    path = config(DEMO.replace("seed = 0", "seed = 1"))
+    assert "differs from" in refused("run", path, "--runs", tmp_path / "runs", "--resume")
+    assert (run / "config.toml").read_text() == DEMO
+
+
+def test_help_is_there_for_every_command_and_needs_no_heavy_library() -> None:
+    for words in ((), ("table",), ("table", "build"), ("run",), ("bench",), ("predict",), ("zoo",), ("rebench",)):
+        done = pocketnas(*words, "--help")
+        assert done.returncode == 0
+        assert "Usage:" in done.stdout
+    code = (
+        "import sys\nfrom pocketnas.cli import app\n"
+        "try: app(['--help'])\nexcept SystemExit: pass\n"
+        "print([name for name in ('torch', 'tensorflow', 'pandas', 'numpy', 'executorch') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], check=False).returncode:
+        pytest.skip("a small file system to fill needs the right to mount one")
+    yield disk
+    subprocess.run(["umount", "--lazy", disk], check=True)
+
+
+def test_a_full_disk_is_said_in_one_line_and_the_work_goes_on_afterwards(small_disk: Path) -> None:
+    filler = small_disk / "filler"
+    filler.write_bytes(b"\0" * 900_000)
+    words = ("table", "build", "--space", "demo", "--out", small_disk / "t.parquet", "--processes", "3")
+    line = refused(*words, status=1)
+    assert "disk is full; make room and run again" in line
+    filler.unlink()
+    subprocess.run(["mount", "-o", "remount,size=16m", small_disk], check=True)
+    done = pocketnas(*words)
+    assert done.returncode == 0, done.stderr
+    assert len(LatencyTable.load(small_disk / "t.parquet").rows) == 41
