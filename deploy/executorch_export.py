@@ -16,7 +16,7 @@ from search.architecture import Architecture
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-LOWERING_VERSION = 1
+LOWERING_VERSION = 2
 """Raise it whenever the .pte made of an operator changes: caches of operator files are keyed by it."""
 
 _WORKER = "deploy.executorch_worker"
@@ -50,8 +50,9 @@ def example_input(op: OpSpec, value: "Tensor") -> "Tensor":
 
     Inside a network XNNPACK passes activations on channels last, so an operator measured alone takes and gives them so
     too: with contiguous ones it would be charged two transpositions (a fifth of a small block's time) that the
-    network does not make. Left contiguous: what has one channel or one pixel (there is nothing to transpose) and
-    the classifier (channels last, its reshape would fall out of the delegate).
+    network does not make. Left contiguous: what has one channel or one pixel on either side (both layouts are then the
+    same in memory, XNNPACK takes one for the other, and the program fails), and the classifier (channels last, its
+    reshape would fall out of the delegate).
     """
     import torch
 
@@ -60,7 +61,7 @@ def example_input(op: OpSpec, value: "Tensor") -> "Tensor":
 
 def takes_channels_last(op: OpSpec) -> bool:
     """Whether an operator's own .pte has its tensors as [N, H, W, C] in memory."""
-    return op.kind in ("conv", "mbconv") and op.in_channels > 1 and op.resolution > 1
+    return op.kind in ("conv", "mbconv") and min(op.in_channels, op.out_channels, op.out_resolution) > 1
 
 
 def lower_operators(
@@ -75,10 +76,10 @@ def lower_operators(
     run_jobs(_WORKER, described, log.resolve(), workers=count, finished=finished)
 
 
-def convert_network(network: "nn.Module", architecture: Architecture, path: Path, log: Path) -> None:
+def convert_network(network: "nn.Module", architecture: Architecture, path: Path) -> None:
     """Write the .pte of a trained network (input [1, C, H, W], contiguous) to `path`.
 
-    Raises ExportError; what the exporter printed is then kept in `log`.
+    Raises ExportError; what the exporter printed is then kept beside `path`, under its name with `.log`.
     """
     from safetensors.torch import save_file
 
@@ -92,4 +93,4 @@ def convert_network(network: "nn.Module", architecture: Architecture, path: Path
                 "weights": str(weights),
                 "path": str(temporary.resolve()),
             }
-            run_jobs(_WORKER, [job], log.resolve())
+            run_jobs(_WORKER, [job], path.with_name(path.name + ".log").resolve())

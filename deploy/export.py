@@ -3,7 +3,7 @@
 import re
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,7 +29,6 @@ from search.architecture import Architecture
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-PRECISION: Precision = "fp32"
 SUFFIX: dict[Runtime, str] = {"tflite": ".tflite", "executorch": ".pte"}
 EXPORTERS: dict[Runtime, tuple[str, ...]] = {
     "tflite": ("onnx2tf", "tensorflow", "onnx", "torch"),
@@ -135,7 +134,7 @@ def export_untrained(architecture: Architecture, folder: Path, *, runtime: Runti
     if runtime == "tflite":
         write_bytes(path, write_tflite(architecture.ops, list(network.get_submodule("ops").children())))
     else:
-        executorch_export.convert_network(network, architecture, path, path.with_name(path.name + ".log"))
+        executorch_export.convert_network(network, architecture, path)
     write_json(record, identity | {"sha256": sha256_file(path)})
     return Artifact.of_file(path)
 
@@ -165,8 +164,12 @@ def _subject(network: "nn.Module", architecture: Architecture, images: "Tensor",
 
 def _still_valid(out_dir: Path, subject: _Subject) -> list[ExportedFile]:
     """The manifest's files that are intact and of this network, images and versions; the others are removed."""
+    try:
+        listed = read_manifest(out_dir)
+    except InputError:
+        listed = []  # damaged: nothing is known to be valid, and this export writes it anew
     valid = []
-    for file in read_manifest(out_dir):
+    for file in listed:
         runtime = file.artifact.runtime
         same = (
             file.name == subject.architecture.name
@@ -187,49 +190,46 @@ def _still_valid(out_dir: Path, subject: _Subject) -> list[ExportedFile]:
 def _export(
     subject: _Subject, runtime: Runtime, out_dir: Path, expected: NDArray[np.float32], checking: Progress
 ) -> ExportedFile:
+    """Convert, check, and only then give the file its final name."""
     final = out_dir / _file_name(subject.architecture, runtime)
     with tempfile.TemporaryDirectory(prefix=".exporting-", dir=out_dir) as workshop:
         path = Path(workshop) / final.name
-        _convert(subject, runtime, path, final.with_name(final.name + ".log"))
+        try:
+            if runtime == "tflite":
+                tflite_onnx.convert_network(subject.network, subject.images, path)
+            else:
+                executorch_export.convert_network(subject.network, subject.architecture, path)
+        except ExportError as error:
+            raise _with_log_kept(error, path, final) from error
         artifact = Artifact.of_file(path, PRECISION)
         found = outputs_of(load_interpreter(artifact), _array(subject.images), what=final.name, progress=checking)
-        file = _describe(subject, replace(artifact, path=final), path.stat().st_size, expected, found)
+        file = _describe(subject, Artifact(final, artifact.sha256, runtime, PRECISION), path, expected, found)
         if not file.parity.passed:
-            rejected = final.with_name(final.name + ".rejected")
-            path.replace(rejected)
-            write_json(rejected.with_name(rejected.name + ".json"), {"parity": file.parity.to_dict()})
-            raise ExportError(
-                f"{final.name} does not compute what torch does: {file.parity.describe()}; see {rejected}"
-            )
+            raise _rejected(path, final, file)
         path.replace(final)
-    for suffix in (".rejected", ".rejected.json"):
-        final.with_name(final.name + suffix).unlink(missing_ok=True)
     return file
 
 
-def _convert(subject: _Subject, runtime: Runtime, path: Path, log: Path) -> None:
-    if runtime == "tflite":
-        tflite_onnx.convert_network(subject.network, subject.images, path, log)
-    else:
-        executorch_export.convert_network(subject.network, subject.architecture, path, log)
+def _checking(progress: Progress, start: int, total: int) -> Progress:
+    """Progress of a check, as the share of the whole that begins at `start`."""
+    return lambda done, of, what: progress(start + _CHECK * done // of, total, f"checking {what}")
 
 
 def _describe(
-    subject: _Subject, artifact: Artifact, size: int, expected: NDArray[np.float32], found: NDArray[np.float32]
+    subject: _Subject, artifact: Artifact, path: Path, expected: NDArray[np.float32], found: NDArray[np.float32]
 ) -> ExportedFile:
-    pixels, channels = subject.architecture.resolution, subject.architecture.image_channels
-    taken = (
-        TensorInfo(INPUT_NAME, (1, pixels, pixels, channels), "NHWC")
-        if artifact.runtime == "tflite"
-        else TensorInfo(INPUT_NAME, (1, channels, pixels, pixels), "NCHW")
-    )
-    labels = subject.labels
+    architecture, labels = subject.architecture, subject.labels
+    channels, size = architecture.image_channels, architecture.resolution
+    if artifact.runtime == "tflite":
+        source = TensorInfo(INPUT_NAME, (1, size, size, channels), "NHWC")
+    else:
+        source = TensorInfo(INPUT_NAME, (1, channels, size, size), "NCHW")
     return ExportedFile(
-        name=subject.architecture.name,
+        name=architecture.name,
         artifact=artifact,
-        bytes=size,
-        input=taken,
-        output=TensorInfo(OUTPUT_NAME, (1, subject.architecture.classes), "NC"),
+        bytes=path.stat().st_size,
+        input=source,
+        output=TensorInfo(OUTPUT_NAME, (1, architecture.classes), "NC"),
         parity=check_parity(expected, found, artifact.precision),
         top1=None if labels is None else top1_percent(found, labels),
         torch_top1=None if labels is None else top1_percent(expected, labels),
@@ -242,8 +242,25 @@ def _describe(
     )
 
 
-def _file_name(architecture: Architecture, runtime: Runtime) -> str:
-    return f"{file_stem(architecture)}_{PRECISION}{SUFFIX[runtime]}"
+def _rejected(path: Path, final: Path, file: ExportedFile) -> ExportError:
+    """Keep a file that failed under a name that nobody deploys, with what was found beside it."""
+    kept = final.with_name(final.name + ".rejected")
+    path.replace(kept)
+    write_json(kept.with_name(kept.name + ".json"), asdict(file.parity))
+    return ExportError(
+        f"{final.name} computes otherwise than torch: {file.parity.describe()}; the file is kept as {kept}, "
+        "with its figures beside it"
+    )
+
+
+def _with_log_kept(error: ExportError, path: Path, final: Path) -> ExportError:
+    """The converter's log lies beside the unfinished file, in a folder that goes away: move it to the final name's."""
+    log = path.with_name(path.name + ".log")
+    if not log.exists():
+        return error
+    kept = final.with_name(final.name + ".log")
+    log.replace(kept)
+    return ExportError(str(error).replace(str(log.resolve()), str(kept)).replace(str(log), str(kept)))
 
 
 def _exporter(runtime: Runtime) -> str:
@@ -255,6 +272,10 @@ def _tool_version() -> str:
         return version("pocketnas")
     except PackageNotFoundError:
         return "unknown"
+
+
+def _file_name(architecture: Architecture, runtime: Runtime) -> str:
+    return f"{file_stem(architecture)}_{PRECISION}{SUFFIX[runtime]}"
 
 
 def _array(images: "Tensor") -> NDArray[np.float32]:

@@ -24,19 +24,19 @@ _SAMPLE_FILE = "calibration_image_sample_data_20x128x128x3_float32.npy"
 _SAMPLE_IMAGES, _SAMPLE_SIZE, _SAMPLE_CHANNELS = 20, 128, 3
 
 
-def convert_network(network: "nn.Module", images: "Tensor", path: Path, log: Path) -> None:
+def convert_network(network: "nn.Module", images: "Tensor", path: Path) -> None:
     """Write the float32 .tflite (input NHWC, batch 1, signature `serving_default`) of a trained network to `path`.
 
     images: [N, C, H, W], real ones: their size becomes the model's, and the converter checks itself on them.
     onnx2tf runs in a process of its own inside a fresh folder, without network access.
-    Raises ExportError; what the converter printed is then kept in `log`.
+    Raises ExportError; what the converter printed is then kept beside `path`, under its name with `.log`.
     """
     with tempfile.TemporaryDirectory(prefix="pocketnas-onnx2tf-") as name:
         folder = Path(name)
         write_onnx(network, images[:1], folder / "model.onnx")
         np.save(folder / _SAMPLE_FILE, _sample_images(images), allow_pickle=False)
         job: Job = {"onnx": "model.onnx", "folder": "converted"}
-        run_jobs(_WORKER, [job], log.resolve(), directory=folder)
+        run_jobs(_WORKER, [job], path.with_name(path.name + ".log").resolve(), directory=folder)
         converted = folder / "converted" / "model_float32.tflite"
         if not converted.is_file():
             raise ExportError(f"onnx2tf ended well but wrote no {converted.name}, so {path} was not made")

@@ -79,9 +79,16 @@ def _convolutions(
         layer = layers[index]
         assert isinstance(layer, nn.Conv2d)
         activated = index + 1 < len(layers) and isinstance(layers[index + 1], nn.ReLU6)
-        part = f"{name}.{count}"
-        result = output if count == len(places) and not op.residual else part
-        current = _convolution(builder, layer, activated, current, resolution, part, result)
+        ends_here = count == len(places) and not op.residual
+        current = _convolution(
+            builder,
+            layer,
+            activated,
+            current,
+            resolution,
+            f"{name}.{count}",
+            output if ends_here else f"{name}.{count}",
+        )
         resolution = -(-resolution // layer.stride[0])
     if op.residual:
         total = builder.tensor(output, [1, resolution, resolution, op.out_channels])

@@ -134,7 +134,7 @@ class LatencyTable:
         except ValidationError as error:
             first = error.errors()[0]
             raise InputError(f"table {path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-        except ValueError:
+        except (ValueError, RecursionError):
             raise InputError(f"table {path}: its provenance is not valid JSON") from None
         rows: dict[OpSpec, TableRow] = {}
         for number, record in enumerate(records, start=1):

@@ -79,8 +79,8 @@ class Architecture:
                 f"architecture {source}: schema version {value['schema_version']!r}, this tool reads {SCHEMA_VERSION}"
             )
         name, space, ops = value["name"], value["space"], value["ops"]
-        if not isinstance(name, str) or not (space is None or isinstance(space, str)) or not isinstance(ops, list):
-            raise InputError(f"architecture {source}: name must be text, space text or null, ops a list")
+        if not _is_line(name) or not (space is None or _is_line(space)) or not isinstance(ops, list):
+            raise InputError(f"architecture {source}: name must be a line of text, space the same or null, ops a list")
         try:
             return cls(name, tuple(OpSpec.from_dict(op) for op in ops), space)
         except InputError as error:
@@ -94,6 +94,11 @@ class Architecture:
     def load(cls, path: Path) -> "Architecture":
         """Read a JSON file. Raises InputError."""
         return cls.from_dict(read_json(path, what="architecture"), source=str(path))
+
+
+def _is_line(value: object) -> bool:
+    # Names stand in messages, which are one line each.
+    return isinstance(value, str) and value.isprintable()
 
 
 def assemble(space: SearchSpace, choices: Sequence[int], name: str) -> Architecture:

@@ -53,6 +53,7 @@ def render(record: RunRecord) -> str:
         fixed_costs=fixed_costs(record),
         probabilities=probability_figure(record),
         beside=side_by_side(record),
+        unlikely=[p.number for p in record.positions if p.probabilities[p.chosen] < max(p.probabilities)],
         search_curves=search_figures(record),
         held_out=any(point.arch_loss is not None for point in search.curve),
         training_curves=training_figures(record),

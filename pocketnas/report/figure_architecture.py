@@ -14,7 +14,10 @@ from pocketnas.report.text import TIMES, count, milliseconds, number
 WIDE, NARROW = 1072, 360
 CELL_WIDE, CELL_NARROW = 82, 70
 BLOCK_HEIGHT = 84
-ROW_HEIGHT = 204
+TALLEST_FIXED = 1.5
+SHORT_BELOW_MS = 0.01
+ROW_HEIGHT = 202
+ROW_FOOT = 18
 SHARE_HEIGHT = 40
 
 
@@ -35,6 +38,12 @@ class Block:
         if self.op.kind == "conv":
             return f"Conv {self.op.kernel}{TIMES}{self.op.kernel}"
         return {"zero": "skipped", "classifier": "FC"}.get(self.op.kind, self.op.kind)
+
+    @property
+    def short_latency(self) -> str:
+        """Its latency in as few characters as stand under a block."""
+        digits = 3 if abs(self.latency_ms) >= SHORT_BELOW_MS else 2
+        return f"{number(self.latency_ms, digits)} ms"
 
     @property
     def description(self) -> str:
@@ -80,25 +89,24 @@ def _chain(record: RunRecord, width: int, cell: int) -> Markup:
     drawn = []
     for row in range(rows):
         part = blocks[row * per_row : (row + 1) * per_row]
-        drawn.append(_row(record, part, pitch, row * ROW_HEIGHT, first=row == 0, last=row == rows - 1))
+        drawn.append(_row(record, part, pitch, row * ROW_HEIGHT))
     title = f"Architecture {record.architecture.name}: {', '.join(block.title for block in blocks)}"
-    return drawing(width, rows * ROW_HEIGHT, title, *drawn)
+    return drawing(width, rows * ROW_HEIGHT - ROW_FOOT, title, *drawn)
 
 
-def _row(record: RunRecord, part: tuple[Block, ...], pitch: float, top: float, *, first: bool, last: bool) -> Markup:
+def _row(record: RunRecord, part: tuple[Block, ...], pitch: float, top: float) -> Markup:
     ops = record.architecture.ops
     tint = kernel_tints(record)
-    # The classifier's outputs are no channels of an image: they would dwarf what the figure is about.
-    most_channels = max(op.out_channels for op in ops if op.kind != "classifier")
+    # A head of 1280 channels would make lines of the blocks that the figure is about: the fixed ones are cut off.
+    most_channels = max(op.out_channels for op in ops if op.kind in ("mbconv", "zero")) * TALLEST_FIXED
     most_expansion = max(op.expansion for op in ops)
     middle = top + 50 + BLOCK_HEIGHT / 2
     drawn = [_resolutions(part, pitch, top)]
-    edge_of_last = 0.0 if first else -4.0
+    edge_of_last = 0.0
     for place, block in enumerate(part):
         op, centre = block.op, pitch * (place + 0.5)
         # The square root: from 8 to 1280 channels, and 8 is still seen.
-        height = BLOCK_HEIGHT * math.sqrt(min(op.out_channels, most_channels) / most_channels)
-        height = max(8.0, height)
+        height = max(8.0, BLOCK_HEIGHT * math.sqrt(min(1.0, op.out_channels / most_channels)))
         extent = (pitch - 14) * (0.22 + 0.78 * op.expansion / most_expansion)
         left, right = centre - extent / 2, centre + extent / 2
         if op.kind == "zero":
@@ -106,6 +114,9 @@ def _row(record: RunRecord, part: tuple[Block, ...], pitch: float, top: float, *
             shape = line(left, middle, right, middle, "skip")
         else:
             shape = rectangle(left, middle - height / 2, extent, height, f"block {_fill(op, tint)}", rx=3)
+            if op.out_channels > most_channels:
+                cut = middle - height / 4
+                shape += line(left - 2, cut + 4, right + 2, cut - 4, "cut")
         drawn.append(line(edge_of_last, middle, left, middle, "wire"))
         edge_of_last = right
         base = top + 50 + BLOCK_HEIGHT + 16
@@ -114,16 +125,16 @@ def _row(record: RunRecord, part: tuple[Block, ...], pitch: float, top: float, *
         drawn.append(
             group(
                 tip(block.description),
-                rectangle(pitch * place, top + 20, pitch, ROW_HEIGHT - 20, "hover"),
+                rectangle(pitch * place, top + 20, pitch, ROW_HEIGHT - 20 - ROW_FOOT, "hover"),
                 shape,
                 label(centre, top + 42, str(block.number), "t-small faint", "middle"),
                 label(centre, base, block.title, f"t-label{muted}", "middle"),
                 label(centre, base + 15, channels, "t-small faint", "middle"),
-                label(centre, base + 31, "0 ms" if op.kind == "zero" else milliseconds(block.latency_ms),
+                label(centre, base + 31, block.short_latency,
                       f"t-number{muted}", "middle"),
             )
         )  # fmt: skip
-    drawn.append(line(edge_of_last, middle, pitch * len(part) if last else edge_of_last + 12, middle, "wire"))
+    drawn.append(line(edge_of_last, middle, pitch * len(part), middle, "wire"))
     return group(*drawn)
 
 
@@ -174,7 +185,7 @@ def _shares(record: RunRecord, width: int) -> Markup:
         centre = left + extent / 2
         texts = []
         inside = f"{100 * share:.0f}%"
-        if extent > text_width(inside, 11) + 4:
+        if extent > text_width(inside, 11) + 8:
             texts.append(label(centre, SHARE_HEIGHT / 2 + 4, inside, f"t-small on-{class_}", "middle"))
         if extent > text_width(name, 11) + 2:
             texts.append(label(centre, SHARE_HEIGHT + 15, name, "t-small faint", "middle"))

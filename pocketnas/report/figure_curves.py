@@ -125,16 +125,17 @@ def _last(series: Series) -> str:
 
 
 def running_mean(points: Points) -> Points:
-    """Mean over a window that is centred where both sides have points, and shorter towards the ends."""
+    """Mean of steps and of values over a window, shorter towards the ends.
+
+    Both are averaged so that a slope keeps its place where the window is lopsided: the line stops short of the ends.
+    """
     if len(points) < SMOOTHED_FROM:
         return points
     reach = max(1, len(points) // WINDOWS_PER_CURVE // 2)
     means = []
-    for index, (x, _) in enumerate(points):
-        # As far to the left as to the right: a lopsided window would bend the ends of a slope.
-        near = min(reach, index, len(points) - 1 - index)
-        part = points[index - near : index + near + 1]
-        means.append((x, sum(y for _, y in part) / len(part)))
+    for index in range(len(points)):
+        part = points[max(0, index - reach) : index + reach + 1]
+        means.append((sum(x for x, _ in part) / len(part), sum(y for _, y in part) / len(part)))
     return means
 
 
@@ -155,7 +156,7 @@ def _panel(panel: Panel, width: int) -> Markup:
         edge = min(x(panel.warmup_steps), x.end)
         drawn.append(rectangle(x.start, TOP, edge - x.start, HEIGHT - TOP - BOTTOM, "warmup"))
         if edge - x.start > text_width("warm-up", 10) + 8:
-            drawn.append(label(x.start + 5, TOP + 12, "warm-up", "t-10 faint"))
+            drawn.append(label(x.start, TOP - 4, "warm-up", "t-10 faint"))
     for place in places:
         drawn.append(line(x.start, y(place), x.end, y(place), "grid"))
         drawn.append(label(x.start - 6, y(place) + 4, tick_text(place, step), "t-10 faint", "end"))
@@ -180,7 +181,7 @@ def _panel(panel: Panel, width: int) -> Markup:
     if panel.level:
         level, name = panel.level
         drawn.append(line(x.start, y(level), x.end, y(level), "target"))
-        drawn.append(label(x.end, y(level) - 5, f"{name} {milliseconds(level)}", "t-10 halo", "end"))
+        drawn.append(label(x.start + 5, y(level) - 5, f"{name} {milliseconds(level)}", "t-10"))
     if panel.marker is not None:
         drawn.append(diamond(x.end, y(panel.marker), 4.5, "predicted"))
     return drawing(width, HEIGHT, panel.title, *drawn)

@@ -9,7 +9,7 @@ from latency.opspec import OpSpec
 from pocketnas.report.collect import Position, RunRecord
 from pocketnas.report.palette import cividis, ink_on_cividis
 from pocketnas.report.svg import Figure, drawing, group, label, rectangle, text_width, tip
-from pocketnas.report.text import candidate_lines, clipped, milliseconds, number
+from pocketnas.report.text import DASH, candidate_lines, clipped, milliseconds, number
 
 HALF, FULL, NARROW = 524, 1072, 360
 MOST_BESIDE = 8
@@ -64,7 +64,7 @@ def table_figure(record: RunRecord) -> Figure:
             said += milliseconds(cost) + "".join(f"\nchosen at block {p.number}, {p.name}" for p in here)
             text = "0" if column == "zero" else number(cost, 2 if abs(cost) < 0.1 else 3)
             cells.append(Cell(text, (cost - low) / (high - low or 1.0), said, bool(here)))
-        numbers = ", ".join(str(p.number) for p in positions)
+        numbers = _ranges([position.number for position in positions])
         rows.append(Row(f"block {numbers}" if len(positions) == 1 else f"blocks {numbers}", _note(shape), tuple(cells)))
     return _both(record, rows, (number(low), f"{number(high)} ms"), "Latency of every candidate at every position")
 
@@ -84,6 +84,17 @@ def probability_figure(record: RunRecord) -> Figure:
         ]
         rows.append(Row(f"block {position.number}", clipped(position.name, 20), tuple(cells)))
     return _both(record, rows, ("0", "probability 1"), "Probability of every candidate at every position")
+
+
+def _ranges(numbers: Sequence[int]) -> str:
+    """Ascending numbers in few characters: `4, 6-8`, with a proper dash."""
+    runs: list[list[int]] = []
+    for each in numbers:
+        if runs and each == runs[-1][-1] + 1:
+            runs[-1].append(each)
+        else:
+            runs.append([each])
+    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}{DASH}{run[-1]}" for run in runs)
 
 
 def _shape(op: OpSpec) -> OpSpec:
@@ -154,7 +165,15 @@ def _colour_scale(ends: tuple[str, str], left: float, top: float) -> Markup:
     start = left + text_width(low, 11) + 6
     pitch = SCALE_WIDTH / SCALE_STEPS
     steps = [
-        rectangle(start + pitch * index, top, pitch + 0.4, 10, None, fill=cividis(index / (SCALE_STEPS - 1)))
+        rectangle(
+            start + pitch * index,
+            top,
+            pitch + 0.6,
+            10,
+            None,
+            fill=cividis(index / (SCALE_STEPS - 1)),
+            shape_rendering="crispEdges",
+        )
         for index in range(SCALE_STEPS)
     ]
     return group(

@@ -51,14 +51,20 @@ def _bars(record: RunRecord, *, wide: bool) -> Markup:
     places = ticks(0, x.high, 6 if wide else 4)
     step = places[1] - places[0] if len(places) > 1 else 0.0
     drawn = [line(x(place), TOP, x(place), bottom, "grid") for place in places]
-    drawn += [label(x(place), bottom + 16, tick_text(place, step), "t-small faint", "middle") for place in places]
-    drawn.append(label(x.end, bottom + 32, "ms", "t-small faint", "end"))
+    texts = [tick_text(place, step) for place in places]
+    texts[-1] += " ms"
+    drawn += [
+        label(x(place), bottom + 16, text, "t-small faint", "middle" if x(place) > 10 else None)
+        for place, text in zip(places, texts, strict=True)
+    ]
     drawn += [_row(record, row, x, TOP + pitch * index, wide=wide) for index, row in enumerate(rows)]
-    drawn.append(line(x(target), TOP - 6, x(target), bottom, "target"))
+    # On a phone the labels stand over the bars, where a line across them would be in the way.
+    reach = [(TOP - 6, bottom)] if wide else [(TOP + pitch * i + 34, TOP + pitch * i + 60) for i in range(len(rows))]
+    drawn += [line(x(target), start, x(target), end, "target") for start, end in reach]
     text = f"target {milliseconds(target)}"
     fits = x(target) - text_width(text, 11) / 2 > 0 and x(target) + text_width(text, 11) / 2 < width
     drawn.append(label(x(target) if fits else width, TOP - 11, text, "t-small", "middle" if fits else "end"))
-    return drawing(width, bottom + 38, "Predicted and measured latency of every exported file", *drawn)
+    return drawing(width, bottom + 22, "Predicted and measured latency of every exported file", *drawn)
 
 
 def _row(record: RunRecord, row: RebenchRow, x: Scale, top: float, *, wide: bool) -> Markup:

@@ -56,7 +56,7 @@ def headline(record: RunRecord) -> Headline:
         f"{_beside(summary.error_percent, 'too high', 'too low', '')}."
     )
     if broken:
-        sentence += f" Not met: {', '.join(dict.fromkeys(name.lower() for name in broken))}."
+        sentence += f" Not met: {', '.join(dict.fromkeys(broken))}."
     return Headline(
         kept=not broken,
         verdict="Promise not kept" if broken else "Promise kept",
@@ -94,7 +94,7 @@ def _tiles(record: RunRecord) -> tuple[Tile, ...]:
             number(summary.predicted_ms),
             "ms",
             (
-                f"{number(summary.predicted_low_ms)} to {number(summary.predicted_high_ms)} ms, 95 %",
+                f"{number(summary.predicted_low_ms)} to {number(summary.predicted_high_ms)} with its noise",
                 f"table: {runtime_name(info.runtime)} {info.precision}",
             ),
         ),

@@ -25,6 +25,8 @@ _CIVIDIS = (
 _RGB = tuple((code >> 16, code >> 8 & 0xFF, code & 0xFF) for code in _CIVIDIS)
 
 TINTS = 5
+# Where black and white are equally legible.
+BRIGHT_FROM = 0.468
 
 
 def cividis(share: float) -> str:
@@ -38,7 +40,7 @@ def cividis(share: float) -> str:
 
 def ink_on_cividis(share: float) -> str:
     """Class of text that is legible on `cividis(share)`: at least 4.5 to 1."""
-    return "on-bright" if share > 0.52 else "on-deep"
+    return "on-bright" if share > BRIGHT_FROM else "on-deep"
 
 
 def tints(kernels: Iterable[int]) -> dict[int, int]:

@@ -85,7 +85,7 @@ def accuracy_table(record: RunRecord) -> Table:
     summary, baseline = record.summary, record.summary.baseline
     reference = summary.torch_top1
     name = record.architecture.name
-    rows = [TableRow((name, "torch", percent(reference), "reference", "reference", DASH), strong=True)]
+    rows = [TableRow((name, "torch", percent(reference), "reference", DASH, DASH), strong=True)]
     for file in record.manifest.files:
         top1 = summary.top1.get(file.runtime) if file.top1 is None else file.top1
         rows.append(
@@ -139,12 +139,17 @@ def network_table(record: RunRecord) -> Table:
 def fixed_costs(record: RunRecord) -> str:
     """What the network costs whatever is chosen, in one line."""
     searched = {position.number for position in record.positions}
-    parts = [
-        f"block {number_}, {block.op.key}: {milliseconds(block.latency_ms)}"
-        for number_, block in enumerate(record.prediction.blocks, start=1)
-        if number_ not in searched
+    fixed = [
+        (place, block.latency_ms)
+        for place, block in enumerate(record.prediction.blocks, start=1)
+        if place not in searched
     ]
-    return "; ".join([f"one invocation of an empty model: {milliseconds(record.prediction.invocation_ms)}", *parts])
+    together = record.prediction.invocation_ms + sum(latency_ms for _, latency_ms in fixed)
+    places = ", ".join(str(place) for place, _ in fixed)
+    return (
+        f"blocks {places} and the empty model ({milliseconds(record.prediction.invocation_ms)}), "
+        f"{milliseconds(together)} together"
+    )
 
 
 def environment_tables(record: RunRecord) -> tuple[tuple[str, Table], ...]:
@@ -166,16 +171,16 @@ def _flattened(value: Json, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[
     if isinstance(value, dict) and value:
         for key, inner in value.items():
             yield from _flattened(inner, (*path, key))
-    elif isinstance(value, list) and any(isinstance(inner, dict | list) for inner in value):
-        for index, inner in enumerate(value):
-            yield from _flattened(inner, (*path, str(index)))
     else:
         yield path or ("value",), _plain(value)
 
 
 def _plain(value: Json) -> str:
     if isinstance(value, list):
-        text = ", ".join(map(_plain, value)) or DASH
+        separator = "; " if any(isinstance(inner, dict) for inner in value) else ", "
+        text = separator.join(map(_plain, value)) or DASH
+    elif isinstance(value, dict) and value:
+        text = ", ".join(f"{key} {_plain(inner)}" for key, inner in value.items())
     elif value is None or value == {}:
         text = DASH
     elif isinstance(value, bool):

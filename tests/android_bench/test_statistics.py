@@ -38,7 +38,10 @@ def test_same_seed_gives_the_same_interval() -> None:
 def test_drift_is_divided_out_of_every_number_but_the_floor() -> None:
     steady = [np.array([100, 110, 120]), np.array([90, 100, 110])]
     drifted = [steady[0] * 2, steady[1] * 3]
-    assert replace(summarise(drifted, [2.0, 3.0]), floor_ns=100) == summarise(steady)
+    expected, corrected = summarise(steady), summarise(drifted, [2.0, 3.0])
+    assert (corrected.floor_ns, corrected.floor_high_ns) == (220, 300)
+    undisturbed = replace(corrected, floor_ns=expected.floor_ns, floor_high_ns=expected.floor_high_ns)
+    assert undisturbed == expected
 
 
 def test_floor_is_the_median_of_the_fastest_process() -> None:

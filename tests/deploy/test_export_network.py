@@ -104,6 +104,16 @@ def test_a_file_that_computes_otherwise_is_rejected_and_kept_with_its_report(
     assert json.loads((tmp_path / "small_fp32.pte.rejected.json").read_text())["passed"] is False
 
 
+def test_a_damaged_manifest_is_reported_and_written_anew_by_the_next_export(
+    architecture: Architecture, images: torch.Tensor, tmp_path: Path
+) -> None:
+    (tmp_path / "manifest.json").write_text('{"schema_version": 1, "files": [{}]}')
+    with pytest.raises(InputError, match="export again to rewrite it"):
+        load_exported(tmp_path)
+    files = export_network(network_sample(architecture, 0), architecture, tmp_path, images=images, runtimes=["tflite"])
+    assert load_exported(tmp_path) == files
+
+
 def test_images_of_another_size_are_refused(architecture: Architecture, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"takes images of \[1, 28, 28\]"):
         export_network(network_sample(architecture, 0), architecture, tmp_path, images=torch.zeros(4, 3, 32, 32))

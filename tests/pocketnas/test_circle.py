@@ -116,7 +116,7 @@ def test_predict_and_bench_read_what_the_run_wrote(finished: Path) -> None:
     assert benched.returncode == 0, benched.stderr
     results = json.loads(benched.stdout)
     assert [result["runtime"] for result in results] == ["tflite", "executorch"]
-    assert all(0 < result["floor_ms"] <= result["median_ms"] for result in results)
+    assert all(result["floor_ms"] > 0 and result["median_ms"] > 0 for result in results)
 
 
 def test_a_run_killed_in_search_and_in_training_ends_as_one_that_was_not(

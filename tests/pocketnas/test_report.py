@@ -18,7 +18,7 @@ from latency.predict import predict
 from latency.table import LatencyTable, TableInfo, TableRow
 from pocketnas.report.build import write_report
 from pocketnas.report.figure_curves import running_mean
-from pocketnas.report.palette import cividis, tints
+from pocketnas.report.palette import cividis, ink_on_cividis, tints
 from pocketnas.report.svg import tick_text, ticks
 from pocketnas.report.text import MINUS, count, duration, file_size, number, signed
 from pocketnas_base.errors import InputError
@@ -413,10 +413,14 @@ def test_kept_promise_is_said_first(finished: Path) -> None:
 @pytest.mark.parametrize(
     ("file", "change", "broken"),
     [
-        ("summary.json", lambda s: s.update(target_ms=0.1), "Not met: latency target"),
-        ("summary.json", lambda s: s.update(predicted_ms=0.5 * s["predicted_ms"]), "Not met: prediction"),
-        ("deploy/manifest.json", lambda m: m["files"][0].update(top1=90.5), "Not met: tflite accuracy"),
-        ("deploy/manifest.json", lambda m: m["files"][1]["parity"].update(relative_error=3e-4), "executorch outputs"),
+        ("summary.json", lambda s: s.update(target_ms=0.1), "Not met: Latency target"),
+        ("summary.json", lambda s: s.update(predicted_ms=0.5 * s["predicted_ms"]), "Not met: Prediction"),
+        ("deploy/manifest.json", lambda m: m["files"][0].update(top1=90.5), "Not met: TFLite accuracy"),
+        (
+            "deploy/manifest.json",
+            lambda m: m["files"][1]["parity"].update(relative_error=3e-4),
+            "Not met: ExecuTorch outputs",
+        ),
     ],
 )
 def test_broken_promise_is_named(
@@ -430,6 +434,17 @@ def test_broken_promise_is_named(
     said = page(run_dir).said
     assert "Promise not kept" in said
     assert broken in said
+
+
+def test_choice_against_the_probabilities_is_named(finished: Path, run_dir: Path) -> None:
+    def swapped(search: dict) -> None:  # type: ignore[type-arg]
+        row, chosen = search["probabilities"][1], search["chosen"][1]
+        row[chosen], row[0] = row[0], row[chosen]
+
+    assert "not the most probable" not in page(finished).said
+    edit(run_dir / "search" / "result.json", swapped)
+    write_report(run_dir)
+    assert "at block 4 that is not the most probable candidate" in page(run_dir).said
 
 
 def test_bounds_of_fp32_are_not_asked_of_int8(run_dir: Path) -> None:
@@ -592,7 +607,21 @@ def test_ticks_are_round_and_labelled_with_as_many_decimals_as_they_need() -> No
 
 def test_running_mean_keeps_a_straight_line_straight() -> None:
     slope = [(float(x), 3.0 * x) for x in range(100)]
-    assert [y for _, y in running_mean(slope)] == pytest.approx([y for _, y in slope])
+    smooth = running_mean(slope)
+    assert len(smooth) == 100
+    assert [y for _, y in smooth] == pytest.approx([3.0 * x for x, _ in smooth])
+
+
+def test_numbers_are_legible_on_every_colour_of_the_map() -> None:
+    def luminance(colour: str) -> float:
+        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        red, green, blue = (p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts)
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+    for step in range(201):
+        ink = 0.0 if ink_on_cividis(step / 200) == "on-bright" else 1.0
+        dark, bright = sorted((ink, luminance(cividis(step / 200))))
+        assert (bright + 0.05) / (dark + 0.05) >= 4.5
 
 
 def test_colours_span_their_scales() -> None:

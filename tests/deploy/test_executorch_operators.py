@@ -1,0 +1,48 @@
+"""ExecuTorch operator files: what they compute, and the layout their tensors have."""
+
+import numpy as np
+import pytest
+
+from deploy.executorch_export import takes_channels_last
+from deploy.operators import OperatorFile, export_operators
+from latency.opspec import EMPTY, OpSpec
+
+OPS = (
+    EMPTY,
+    OpSpec("conv", 1, 16, 3, 1, 2, 28),
+    OpSpec("conv", 3, 8, 3, 1, 2, 9),
+    OpSpec("mbconv", 8, 12, 5, 3, 2, 14),
+    OpSpec("mbconv", 8, 8, 7, 6, 1, 7, residual=True),
+    OpSpec("mbconv", 8, 1, 3, 3, 1, 4),
+    OpSpec("mbconv", 8, 8, 3, 3, 1, 1, residual=True),
+    OpSpec("mbconv", 8, 12, 3, 3, 2, 2),
+    OpSpec("classifier", 16, 10, 1, 1, 1, 7),
+)
+
+
+# Lowering ten operators takes two worker processes about 20 s.
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[OpSpec, OperatorFile]:
+    return export_operators(OPS, "executorch", tmp_path_factory.mktemp("cache"))
+
+
+@pytest.mark.parametrize("op", OPS, ids=lambda op: op.key)
+def test_an_executorch_operator_computes_its_reference_from_its_input(
+    op: OpSpec, files: dict[OpSpec, OperatorFile]
+) -> None:
+    """Bytes in, bytes out, as the runner on the device does it; the bindings copy a tensor's memory as it lies."""
+    import torch
+    from executorch.runtime import Runtime
+
+    stored = np.fromfile(files[op].input_path, "<f4")
+    reference = np.fromfile(files[op].reference_path, "<f4")
+    method = Runtime.get().load_program(str(files[op].artifact.path)).load_method("forward")
+    image = torch.from_numpy(stored).reshape(1, op.in_channels, op.resolution, op.resolution)
+    output = method.execute([image])[0]
+    last = takes_channels_last(op) and output.ndim == 4
+    in_memory = (output.permute(0, 2, 3, 1) if last else output).contiguous().numpy().ravel()
+    assert np.abs(reference).max() > 0
+    assert np.abs(in_memory - reference).max() <= 1e-5 * np.abs(reference).max()

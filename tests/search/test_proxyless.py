@@ -1,0 +1,344 @@
+"""The search: what a step touches, a run that is killed and resumed, and the latency that it is held to."""
+
+import itertools
+import math
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from latency.predict import CostModel
+from pocketnas_base.errors import InputError
+from search.data.batches import TrainingBatches
+from search.data.dataset import ImageData, split
+from search.latency_loss import LatencyLoss
+from search.loop import Curve, run_steps
+from search.paths import sample_pair, sample_path
+from search.proxyless import ProxylessSearch, SearchSettings
+from search.seeds import seeded
+from search.space import SearchSpace
+from search.state import State
+
+SPACE = SearchSpace.from_dict(
+    {
+        "name": "tiny",
+        "resolution": 28,
+        "image_channels": 1,
+        "classes": 10,
+        "kernels": [3, 5],
+        "expansions": [2],
+        "zero": True,
+        "stem": {"width": 8, "kernel": 3, "stride": 2},
+        "first": {"width": 8, "kernel": 3, "expansion": 1},
+        "stages": [{"width": 8, "cells": 2, "stride": 1}, {"width": 8, "cells": 2, "stride": 2}],
+        "head": {"width": 16},
+    },
+    source="tiny",
+)
+COSTS = CostModel(0.5, tuple((0.3, 0.6, 0.0)[: len(edge.candidates)] for edge in SPACE.edges))
+SETTINGS = SearchSettings(
+    target_ms=1.0,
+    warmup_steps=3,
+    steps=5,
+    batch_size=16,
+    arch_every=2,
+    arch_learning_rate=0.05,
+    hold_target=True,
+    hold_rate=0.2,
+    seed=5,
+)
+
+
+def new_search(
+    data: ImageData, costs: CostModel = COSTS, space: SearchSpace = SPACE, **changes: Any
+) -> ProxylessSearch:
+    settings = replace(SETTINGS, **changes)
+    for_weights, for_paths = split(data.train_labels, 500, settings.seed)
+    batches = [
+        TrainingBatches.of(data, part, batch_size=settings.batch_size, seed=settings.seed + number)
+        for number, part in enumerate((for_weights, for_paths))
+    ]
+    return ProxylessSearch(space, costs, settings, batches[0], batches[1])
+
+
+def outcome(search: ProxylessSearch) -> dict[str, Tensor]:
+    """Everything that steps change."""
+    state = State()
+    search.add_to(state)
+    return {name: value.detach().clone() for name, value in state.tensors.items()} | {
+        "latency_weight": torch.tensor(state.numbers["latency_weight"], dtype=torch.float64)
+    }
+
+
+def differing(one: dict[str, Tensor], other: dict[str, Tensor]) -> list[str]:
+    return sorted(name for name in one.keys() | other.keys() if not same(one.get(name), other.get(name)))
+
+
+def same(one: Tensor | None, other: Tensor | None) -> bool:
+    return one is not None and other is not None and torch.equal(one, other)
+
+
+class Killed(BaseException):
+    """What no handler in the product catches."""
+
+
+def run_killed_at(data: ImageData, checkpoint: Path, kills: Iterable[int]) -> tuple[ProxylessSearch, Curve]:
+    """Run to the end; at each of the steps in `kills` everything but the checkpoint is lost, once."""
+    for kill in kills:
+        search = new_search(data)
+
+        def watch(done: int, _total: int, _what: str, kill: int = kill) -> None:
+            if done == kill:
+                raise Killed
+
+        with pytest.raises(Killed):
+            run_steps(search, checkpoint, watch, "steps")
+        torch.manual_seed(kill)  # whatever came before in a new process's global generator
+        torch.rand(kill + 1)
+    search = new_search(data)
+    return search, run_steps(search, checkpoint, lambda *_: None, "steps")
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(fashion: ImageData, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Tensor], Curve]:
+    search, curve = run_killed_at(fashion, tmp_path_factory.mktemp("straight") / "checkpoint", [])
+    return outcome(search), curve
+
+
+@pytest.mark.parametrize("step", range(8))
+def test_a_search_killed_after_any_step_ends_as_one_that_was_not(
+    fashion: ImageData,
+    uninterrupted: tuple[dict[str, Tensor], Curve],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    step: int,
+) -> None:
+    monkeypatch.setattr("search.loop.CHECKPOINT_EVERY_S", -1.0)
+    search, curve = run_killed_at(fashion, tmp_path / "checkpoint", [step])
+    assert differing(outcome(search), uninterrupted[0]) == []
+    assert curve == uninterrupted[1]
+
+
+def test_a_search_killed_after_every_step_ends_as_one_that_was_not(
+    fashion: ImageData,
+    uninterrupted: tuple[dict[str, Tensor], Curve],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("search.loop.CHECKPOINT_EVERY_S", -1.0)
+    search, curve = run_killed_at(fashion, tmp_path / "checkpoint", range(8))
+    assert differing(outcome(search), uninterrupted[0]) == []
+    assert curve == uninterrupted[1]
+
+
+def test_a_search_killed_within_a_step_ends_as_one_that_was_not(
+    fashion: ImageData,
+    uninterrupted: tuple[dict[str, Tensor], Curve],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("search.loop.CHECKPOINT_EVERY_S", -1.0)
+    search = new_search(fashion)
+    whole_step = search.architecture_step
+
+    def die_after(number: int) -> dict[str, float]:
+        whole_step(number)
+        raise Killed
+
+    monkeypatch.setattr(search, "architecture_step", die_after)
+    with pytest.raises(Killed):
+        run_steps(search, tmp_path / "checkpoint", lambda *_: None, "steps")
+    resumed = new_search(fashion)
+    curve = run_steps(resumed, tmp_path / "checkpoint", lambda *_: None, "steps")
+    assert differing(outcome(resumed), uninterrupted[0]) == []
+    assert curve == uninterrupted[1]
+
+
+def test_the_seed_decides_and_nothing_else(
+    fashion: ImageData, uninterrupted: tuple[dict[str, Tensor], Curve], tmp_path: Path
+) -> None:
+    torch.manual_seed(999)
+    search, curve = run_killed_at(fashion, tmp_path / "again", [])
+    assert differing(outcome(search), uninterrupted[0]) == []
+    assert curve == uninterrupted[1]
+    other = new_search(fashion, seed=6)
+    run_steps(other, tmp_path / "other", lambda *_: None, "steps")
+    assert "architecture.alpha" in differing(outcome(other), uninterrupted[0])
+
+
+def test_the_curve_tells_loss_latency_and_entropy(uninterrupted: tuple[dict[str, Tensor], Curve]) -> None:
+    _, curve = uninterrupted
+    assert [point["step"] for point in curve] == list(range(8))
+    for point in curve:
+        assert {"loss", "accuracy", "learning_rate", "expected_ms", "entropy", "latency_weight"} <= set(point)
+        assert all(math.isfinite(value) for value in point.values())
+        assert 0.5 <= point["expected_ms"] <= COSTS.latency_ms([1] * len(SPACE.edges))
+    assert [point["step"] for point in curve if "arch_loss" in point] == [4, 6], "every second step after the warm-up"
+    assert len({point["expected_ms"] for point in curve[:4]}) == 1, "no architecture step in the warm-up"
+    assert curve[0]["learning_rate"] == 0.05
+    assert curve[3]["learning_rate"] == 0.025
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"seed": 6}, {"target_ms": 1.1}, {"steps": 6}, {"batch_size": 8}, {"hold_rate": 0.3}, {"arch_every": 1}],
+    ids=str,
+)
+def test_the_checkpoint_of_another_search_is_refused(
+    fashion: ImageData, tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    checkpoint = tmp_path / "checkpoint"
+    State().save(checkpoint, belongs_to=new_search(fashion).fingerprint)
+    with pytest.raises(InputError, match="written with other settings"):
+        run_steps(new_search(fashion, **changes), checkpoint, lambda *_: None, "steps")
+
+
+def test_other_costs_spaces_and_images_are_another_search(fashion: ImageData) -> None:
+    ours = new_search(fashion).fingerprint
+    assert new_search(fashion).fingerprint == ours
+    dearer = CostModel(0.6, COSTS.candidate_ms)
+    wider = SearchSpace.from_dict({**SPACE.to_dict(), "head": {"width": 24}}, source="wider")
+    images = replace(fashion, train_images=255 - fashion.train_images)
+    others = {
+        new_search(fashion, costs=dearer).fingerprint,
+        new_search(fashion, space=wider).fingerprint,
+        new_search(images).fingerprint,
+    }
+    assert len(others) == 3
+    assert ours not in others
+
+
+def test_a_weight_step_trains_one_path_and_leaves_alpha_and_the_other_paths(fashion: ImageData) -> None:
+    search = new_search(fashion)
+    for number in range(4):
+        before = outcome(search)
+        path = sample_path(search.architecture_parameters.probabilities(), seeded(SETTINGS.seed, f"path {number}"))
+        search.weight_step(number, 0.05)
+        changed = [name for name in differing(before, outcome(search)) if name.startswith(("supernet", "arch"))]
+        on_path = tuple(f"supernet.edges.{edge}.{index}." for edge, index in enumerate(path))
+        assert all(name.startswith(("supernet.before.", "supernet.after.", *on_path)) for name in changed)
+        for edge, index in enumerate(path):
+            trained = any(name.startswith(f"supernet.edges.{edge}.{index}.") for name in changed)
+            assert trained == (SPACE.edges[edge].candidates[index].kind != "zero")
+        assert {"supernet.before.0.body.0.weight", "supernet.after.1.linear.weight"} <= set(changed)
+
+
+def test_an_architecture_step_moves_only_the_sampled_pair_and_no_weight(fashion: ImageData) -> None:
+    search = new_search(fashion)
+    search.weight_step(0, 0.05)
+    for number in range(4):
+        before, p = outcome(search), search.architecture_parameters.probabilities().detach()
+        pair = sample_pair(p, seeded(SETTINGS.seed, f"pair {number}"))
+        search.architecture_step(number)
+        after = outcome(search)
+
+        statistics = ("running_mean", "running_var", "num_batches_tracked")
+        weights = [name for name in differing(before, after) if name.startswith(("supernet", "weight_optimizer"))]
+        assert all(name.endswith(statistics) for name in weights)
+        shown = {f"supernet.edges.{e}.{i}." for e, both in enumerate(pair.both.tolist()) for i in both}
+        assert all(name.startswith(("supernet.before.", "supernet.after.", *shown)) for name in weights)
+
+        moved = after["architecture.alpha"] != before["architecture.alpha"]
+        sampled = torch.zeros_like(moved).scatter_(1, pair.both, True)
+        assert torch.equal(moved, sampled)
+        now = search.architecture_parameters.probabilities().detach()
+        torch.testing.assert_close(now[~sampled], p[~sampled], rtol=1e-5, atol=0)
+        assert all(parameter.requires_grad for parameter in search.supernet.parameters())
+
+
+def test_after_a_failed_architecture_step_the_weights_can_still_be_trained(
+    fashion: ImageData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search = new_search(fashion)
+
+    def fail(*_: object) -> Tensor:
+        raise Killed
+
+    monkeypatch.setattr(search.supernet, "forward_pair", fail)
+    with pytest.raises(Killed):
+        search.architecture_step(0)
+    assert all(parameter.requires_grad for parameter in search.supernet.parameters())
+
+
+EVEN_MS = COSTS.fixed_ms + sum(sum(row) / len(row) for row in COSTS.candidate_ms)
+"""Expected latency while every candidate is equally probable, as at the start."""
+
+
+def held(data: ImageData, target_ms: float, first_weight: float) -> tuple[list[float], list[float]]:
+    """Expected latency and latency weight over 120 steps of a search that is held to a target."""
+    search = new_search(
+        data,
+        target_ms=target_ms,
+        weight=first_weight,
+        warmup_steps=0,
+        steps=120,
+        arch_every=1,
+        arch_learning_rate=0.05,
+        hold_rate=0.1,
+    )
+    points = [search.step(number) for number in range(120)]
+    return [point["expected_ms"] for point in points if point], [point["latency_weight"] for point in points if point]
+
+
+@pytest.mark.parametrize("share", [0.7, 0.85])
+def test_hold_target_brings_expected_latency_down_to_the_target(fashion: ImageData, share: float) -> None:
+    target = share * EVEN_MS
+    expected, weights = held(fashion, target, first_weight=0.0)
+    assert expected[0] == pytest.approx(EVEN_MS, rel=0.02)
+    assert weights[:3] == sorted(weights[:3])
+    assert all(abs(ms - target) < 0.3 * (EVEN_MS - target) for ms in expected[-10:])
+
+
+def test_hold_target_lets_go_where_latency_is_below_the_target(fashion: ImageData) -> None:
+    _, weights = held(fashion, 3 * EVEN_MS, first_weight=0.5)
+    assert weights[0] < 0.5
+    assert weights[-1] == 0.0
+    assert min(weights) == 0.0, "a negative weight would ask for slowness"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"loss": "mul#log", "hold_target": False, "target_ms": 1.0},
+            "loss mul#log .* needs a target above 1 ms, not 1",
+        ),
+        ({"loss": "mul#log", "hold_target": False, "target_ms": 0.5}, "needs a target above 1 ms, not 0.5"),
+        ({"loss": "mul#log"}, "hold_target moves the weight of add#linear"),
+        ({"loss": "add"}, "hold_target|unknown latency loss"),
+        ({"target_ms": 0.0}, "must be a latency above 0 ms"),
+        ({"target_ms": float("nan")}, "must be a latency above 0 ms"),
+        ({"target_ms": float("inf")}, "must be a latency above 0 ms"),
+        ({"steps": 0}, "steps must be at least 1, not 0"),
+        ({"warmup_steps": -1}, "warmup_steps must be at least 0, not -1"),
+        ({"arch_every": 0}, "arch_every must be at least 1, not 0"),
+        ({"batch_size": 100_000}, "batch size 100000 does not fit"),
+    ],
+)
+def test_settings_that_mean_nothing_are_refused(fashion: ImageData, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message) as caught:
+        new_search(fashion, **changes)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_mul_log_is_taken_as_published_above_one_millisecond() -> None:
+    loss = LatencyLoss("mul#log", target_ms=80.0, beta=0.6)
+    cross_entropy = torch.tensor(2.0, dtype=torch.float64)
+    for expected_ms in (60.0, 80.0, 120.0):
+        combined = float(loss.combine(cross_entropy, torch.tensor(expected_ms, dtype=torch.float64), 1.5))
+        assert combined == pytest.approx(1.5 * 2.0 * (math.log(expected_ms) / math.log(80)) ** 0.6)
+    below = float(loss.combine(cross_entropy, torch.tensor(0.5, dtype=torch.float64), 1.5))
+    assert math.isfinite(below)
+
+
+def test_add_linear_is_zero_at_the_target_and_none_ignores_latency() -> None:
+    cross_entropy = torch.tensor(2.0, dtype=torch.float64)
+    for expected_ms, weight in itertools.product((1.0, 2.0, 3.0), (0.0, 0.5)):
+        expected = torch.tensor(expected_ms, dtype=torch.float64)
+        combined = float(LatencyLoss("add#linear", 2.0).combine(cross_entropy, expected, weight))
+        assert combined == pytest.approx(2.0 + weight * (expected_ms - 2.0) / 2.0)
+        assert float(LatencyLoss("none", 2.0).combine(cross_entropy, expected, weight)) == 2.0
