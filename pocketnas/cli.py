@@ -1,6 +1,5 @@
 """The command line. Each command's work lives in pocketnas.commands and is imported when it is called."""
 
-import errno
 import os
 import signal
 import sys
@@ -208,12 +207,12 @@ def main() -> None:
     except _Interrupted:
         _fail("interrupted; nothing is lost: call it again to go on (`run` with --resume)", 130)
     except OSError as error:
-        where = f" ({error.filename})" if error.filename else ""
-        if error.errno == errno.ENOSPC:
-            _fail(f"no space left on the disk{where}; free some and run the same command again, nothing is lost", 1)
-        if error.filename is None:
+        from pocketnas.console import os_error_line
+
+        line = os_error_line(error)
+        if line is None:
             raise
-        _fail(f"{error.strerror}{where}", 1)
+        _fail(line, 1)
 
 
 def _fail(message: str, status: int) -> None:

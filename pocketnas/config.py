@@ -20,8 +20,8 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 class _Section(BaseModel):
-    # Unknown keys are typing mistakes: refused, not ignored.
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # Unknown keys are typing mistakes: refused, not ignored. TOML can say inf and nan; no setting means anything by them.
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class DataConfig(_Section):

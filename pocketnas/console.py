@@ -1,5 +1,6 @@
 """What a person sees: progress on stderr, results on stdout."""
 
+import errno
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -54,6 +55,14 @@ def say(text: str) -> None:
     import sys
 
     print(text, file=sys.stderr, flush=True)
+
+
+def os_error_line(error: OSError) -> str | None:
+    """What to tell a person of something that the system refused; None where it names no file, and a bug is likelier."""
+    where = f" ({error.filename})" if error.filename else ""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"no space left on the disk{where}; free some and run the same command again, nothing is lost"
+    return f"{error.strerror}{where}" if where else None
 
 
 def print_json(value: object) -> None:

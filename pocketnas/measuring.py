@@ -30,12 +30,17 @@ def open_device(name: str) -> Device:
     return open_local()
 
 
+def check_table(config: TableConfig) -> None:
+    """Raise InputError for a table that this version cannot build."""
+    if config.precision != "fp32":
+        raise InputError(f"table.precision: this version builds fp32 tables, not {config.precision}")
+
+
 def operator_jobs(space: SearchSpace, config: TableConfig, cache: Path, seed: int, progress: Progress) -> list[Job]:
     """One job for every operator of the space, exported, with the input and the output torch computes for it."""
     from deploy.operators import export_operators
 
-    if config.precision != "fp32":
-        raise InputError(f"table.precision: this version builds fp32 tables, not {config.precision}")
+    check_table(config)
     files = export_operators(space.op_specs(), config.runtime, cache, seed=seed, progress=progress)
     return [Job(op.key, file.artifact, (file.input_path,), (file.reference_path,)) for op, file in files.items()]
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from pocketnas.config import builtin_config, load_config
+from pocketnas.config import RunConfig, builtin_config, load_config
 from pocketnas.console import say
 from pocketnas.pipeline import STAGES, run_all, run_one
 from pocketnas.run_directory import RunDirectory
@@ -36,7 +36,7 @@ def run_config(config_path: Path, runs: Path, *, resume: bool) -> None:
     config, text = load_config(config_path)
     path = runs / config.name
     if not resume:
-        directory = RunDirectory.create(path, config, text)
+        directory = _start(path, config, text)
     else:
         directory = RunDirectory.open(path)
         if (path / "config.toml").read_bytes() != text:
@@ -56,11 +56,28 @@ def _find(run_or_config: Path, runs: Path) -> RunDirectory:
     config, text = load_config(run_or_config)
     path = runs / config.name
     if not (path / "config.toml").exists():
-        return RunDirectory.create(path, config, text)
+        return _start(path, config, text)
     directory = RunDirectory.open(path)
     if (path / "config.toml").read_bytes() != text:
         raise InputError(f"{run_or_config} differs from {path}/config.toml; name that directory, or rename the run")
     return directory
+
+
+def _start(path: Path, config: RunConfig, text: bytes) -> RunDirectory:
+    """A new run; what no stage could work with is refused first, so that a corrected configuration finds no run."""
+    from pocketnas.measuring import check_table, open_device
+    from pocketnas.stages.search import hand_made_choices
+    from search.latency_loss import LatencyLoss
+    from search.space import load_space
+
+    space = load_space(config.space)
+    open_device(config.device)
+    check_table(config.table)
+    if config.search.target_ms is None:
+        hand_made_choices(space)
+    else:
+        LatencyLoss(config.search.loss, config.search.target_ms, config.search.beta)
+    return RunDirectory.create(path, config, text)
 
 
 def _create(path: Path, text: bytes) -> RunDirectory:

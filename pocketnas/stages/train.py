@@ -8,7 +8,7 @@ from pathlib import Path
 from queue import Empty
 from typing import Literal
 
-from pocketnas.console import progress_bar
+from pocketnas.console import os_error_line, progress_bar
 from pocketnas.run_directory import RunDirectory
 from pocketnas.stages.context import RunContext
 from pocketnas.stages.training import ROLES, Role, train_one, trainee, training_record
@@ -91,3 +91,8 @@ def _work(run_dir: Path, role: Role, messages: "Queue[_Message]") -> None:
         messages.put((role, "done", 0, 0, ""))
     except PocketNASError as error:
         messages.put((role, "bad input" if error.exit_code == InputError.exit_code else "failed", 0, 0, str(error)))
+    except OSError as error:
+        line = os_error_line(error)
+        if line is None:
+            raise
+        messages.put((role, "failed", 0, 0, line))

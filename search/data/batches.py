@@ -147,14 +147,6 @@ def _generator(*key: str | int) -> "torch.Generator":
     return torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
 
 
-def evaluation_batches(
-    images: "torch.Tensor", labels: "torch.Tensor", normalisation: Normalisation, batch_size: int
-) -> "Iterator[tuple[torch.Tensor, torch.Tensor]]":
-    """Every image once, in order, without augmentation: float32 [B, C, H, H] in channels_last order, int64 [B]."""
-    for start in range(0, len(images), batch_size):
-        yield normalisation(images[start : start + batch_size]), labels[start : start + batch_size]
-
-
 def normalisation_of(data: ImageData) -> Normalisation:
     """The normalisation that a net trained on `data` expects of its input."""
     return Normalisation(data.mean, data.std)

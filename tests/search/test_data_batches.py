@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional
 
 from pocketnas_base.errors import InputError
-from search.data.batches import Augmentation, Normalisation, TrainingBatches, evaluation_batches, normalisation_of
+from search.data.batches import Augmentation, Normalisation, TrainingBatches, normalisation_of
 from search.data.dataset import ImageData
 
 PLAIN = Normalisation((0.0, 0.0, 0.0), (1 / 255, 1 / 255, 1 / 255))
@@ -119,14 +119,6 @@ def test_batches_are_normalised_floats_in_channels_last_order(data: ImageData):
     everything = normalisation_of(data)(data.train_images)
     assert everything.mean(dim=(0, 2, 3)).abs().max() < 1e-4
     assert (everything.std(dim=(0, 2, 3)) - 1).abs().max() < 1e-3
-
-
-def test_evaluation_shows_every_image_once_in_order(data: ImageData):
-    normalise = normalisation_of(data)
-    batches = list(evaluation_batches(data.train_images, data.train_labels, normalise, 32))
-    assert [len(labels) for _, labels in batches] == [32, 32, 32, 4]
-    assert torch.equal(torch.cat([images for images, _ in batches]), normalise(data.train_images))
-    assert torch.equal(torch.cat([labels for _, labels in batches]), data.train_labels)
 
 
 def test_impossible_batches_are_refused(data: ImageData):
