@@ -20,7 +20,7 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 class _Section(BaseModel):
-    # Unknown keys are typing mistakes: refused, not ignored. TOML can say inf and nan; no setting means anything by them.
+    # Unknown keys are typing mistakes: refused, not ignored. So are inf and nan, which TOML can say.
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 

@@ -58,7 +58,7 @@ def say(text: str) -> None:
 
 
 def os_error_line(error: OSError) -> str | None:
-    """What to tell a person of something that the system refused; None where it names no file, and a bug is likelier."""
+    """What to tell a person of something that the system refused; None where it names no file: a bug is likelier."""
     where = f" ({error.filename})" if error.filename else ""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"no space left on the disk{where}; free some and run the same command again, nothing is lost"

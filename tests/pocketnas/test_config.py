@@ -1,0 +1,125 @@
+"""Configurations: everything is checked before anything starts, and what is wrong is named by field."""
+
+from pathlib import Path
+
+import pytest
+
+from pocketnas.config import MAX_CONFIG_BYTES, builtin_config, load_config, parse_config
+from pocketnas_base.errors import InputError
+
+SHORTEST = """
+name = "short"
+space = "demo"
+[data]
+source = "fashion-mnist"
+holdout = 10000
+[search]
+target_ms = 2.5
+warmup_steps = 0
+steps = 10
+[train]
+steps = 10
+"""
+EXAMPLES = [
+    path for path in sorted((Path(__file__).parents[2] / "examples").rglob("*.toml")) if "[search]" in path.read_text()
+]
+
+
+def refusal(text: str | bytes) -> str:
+    with pytest.raises(InputError) as caught:
+        parse_config(text.encode() if isinstance(text, str) else text, source="mine.toml")
+    message = str(caught.value)
+    assert len(message.splitlines()) == 1
+    assert message.startswith("config mine.toml")
+    return message
+
+
+def test_the_shortest_configuration_has_the_papers_settings() -> None:
+    config = parse_config(SHORTEST.encode(), source="short")
+    assert (config.device, config.seed, config.host_threads) == ("local", 0, None)
+    assert (config.table.runtime, config.table.precision, config.table.threads) == ("tflite", "fp32", 1)
+    assert config.search.arch_learning_rate == 1e-3
+    assert (config.search.derive, config.search.hold_target, config.search.loss) == ("argmax", False, "add#linear")
+    assert config.export.runtimes == ("tflite", "executorch")
+
+
+def test_the_demo_that_comes_with_the_product_is_whole() -> None:
+    config, text = builtin_config("demo")
+    assert parse_config(text, source="demo") == config
+    assert (config.name, config.space, config.device) == ("demo", "demo", "local")
+    assert config.data.source == "fashion-mnist"
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
+def test_every_example_can_be_read(path: Path) -> None:
+    config, text = load_config(path)
+    assert config.name
+    assert text == path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("[search]", "[search", "is not valid TOML: "),
+        ("steps = 10", "steps = ", "is not valid TOML: Invalid value (at line"),
+        ("[train]", "[train]\nsteps = 5", "is not valid TOML: Cannot overwrite a value"),
+        ("steps = 10", "stpes = 10", "search.steps: Field required"),
+        ("target_ms = 2.5", "target_ms = 2.5\ntarget = 3", "search.target: Extra inputs are not permitted"),
+        ("[train]", "[trian]", "train: Field required"),
+        ('space = "demo"', "space = 3", "space: Input should be a valid string"),
+        ("steps = 10", 'steps = "many"', "search.steps: Input should be a valid integer"),
+        ("steps = 10", "steps = 10.5", "search.steps: Input should be a valid integer"),
+        ("steps = 10", "steps = 0", "search.steps: Input should be greater than or equal to 1"),
+        ("steps = 10", "steps = -1", "search.steps: Input should be greater than or equal to 1"),
+        ("steps = 10", "steps = 10\nbatch_size = 1", "search.batch_size: Input should be greater than or equal to 2"),
+        ("[search]", "[search]\nderive = true", "search.derive: Input should be 'argmax' or 'target'"),
+        ("[search]", '[search]\nloss = "log"', "search.loss: Input should be 'add#linear', 'mul#log' or 'none'"),
+        ("[search]", "[search]\nweight = -0.1", "search.weight: Input should be greater than or equal to 0"),
+        ("[search]", "[search]\nweight = inf", "search.weight: Input should be a finite number"),
+        ("[search]", "[search]\nlearning_rate = nan", "search.learning_rate: Input should be"),
+        ("[search]", '[search]\nhold_target = true\nloss = "none"', "hold_target moves the weight of loss add#linear"),
+        ("target_ms = 2.5", "", "search: Value error, give either target_ms or target_ratio"),
+        ("target_ms = 2.5", "target_ms = 2.5\ntarget_ratio = 0.5", "give either target_ms or target_ratio"),
+        ("target_ms = 2.5", "target_ms = 0", "search.target_ms: Input should be greater than 0"),
+        ("target_ms = 2.5", "target_ms = inf", "search.target_ms: Input should be a finite number"),
+        ("target_ms = 2.5", "target_ratio = 11", "search.target_ratio: Input should be less than or equal to 10"),
+        ("[search]", '[table]\nruntime = "onnx"\n[search]', "table.runtime: Input should be 'tflite' or 'executorch'"),
+        ("[search]", "[table]\nthreads = 0\n[search]", "table.threads: Input should be greater than or equal to 1"),
+        ("[search]", "[table]\nprocesses = 9999\n[search]", "table.processes: Input should be less than or equal"),
+        ("[search]", "[export]\nruntimes = []\n[search]", "export.runtimes: Tuple should have at least 1 item"),
+        (
+            "[search]",
+            '[export]\nruntimes = ["executorch"]\n[search]',
+            "export.runtimes must hold the table's runtime, tflite",
+        ),
+        ("[search]", "[baseline]\nmultipliers = [0]\n[search]", "baseline.multipliers.0: Input should be greater"),
+        ("[search]", "[baseline]\nmultipliers = []\n[search]", "baseline.multipliers: Tuple should have at least 1"),
+        ("[train]\nsteps = 10", "[train]\nsteps = 10\ndropout = 1.0", "train.dropout: Input should be less than 1"),
+        ("holdout = 10000", "holdout = 0", "data.holdout: Input should be greater than or equal to 1"),
+        ('name = "short"', 'name = "../up"', "name: String should match pattern"),
+        ('name = "short"', 'name = "a\\nb"', "name: String should match pattern"),
+        ('name = "short"', 'name = ""', "name: String should match pattern"),
+        ('name = "short"', 'name = "short"\nseed = -1', "seed: Input should be greater than or equal to 0"),
+        ('name = "short"', 'name = "short"\nhost_threads = 0', "host_threads: Input should be greater than"),
+    ],
+)
+def test_what_is_wrong_is_named_by_field(old: str, new: str, message: str) -> None:
+    assert old in SHORTEST
+    assert message in refusal(SHORTEST.replace(old, new, 1))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"\xff\xfe", b"\x00", b"a = " + b"[" * 100_000, b"{}", b""],
+    ids=["not text", "zero", "nested", "json", ""],
+)
+def test_a_file_that_is_no_configuration_is_refused(content: bytes) -> None:
+    assert refusal(content)
+
+
+def test_a_missing_or_oversized_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"config .*none\.toml does not exist"):
+        load_config(tmp_path / "none.toml")
+    (tmp_path / "large.toml").write_bytes(b"#" * (MAX_CONFIG_BYTES + 1))
+    with pytest.raises(InputError, match=f"at most {MAX_CONFIG_BYTES} are read"):
+        load_config(tmp_path / "large.toml")
