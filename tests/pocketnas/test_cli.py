@@ -75,11 +75,11 @@ def program(*words: str | Path) -> Done:
         pytest.MonkeyPatch.context() as patched,
         contextlib.redirect_stdout(out),
         contextlib.redirect_stderr(err),
-        pytest.raises(SystemExit) as ended,
     ):
         patched.setattr(sys, "argv", ["pocketnas", *map(str, words)])
         patched.setenv("OMP_WAIT_POLICY", "passive")
-        main()
+        with pytest.raises(SystemExit) as ended:
+            main()
     signal.signal(signal.SIGINT, handler)
     return Done(int(ended.value.code or 0), out.getvalue(), err.getvalue())
 
