@@ -68,6 +68,7 @@ def summarise(context: RunContext) -> dict[str, Any]:
         "table_runtime": table.info.runtime,
         "measured_ms": measured,
         "prediction_error_percent": 100 * (prediction.latency_ms - of_table) / of_table,
+        "device_drift_percent": derived[table.info.runtime]["device_drift_percent"],
         "top1": {"torch": training_record(context, "derived")["top1"], **{r: file.top1 for r, file in files.items()}},
         "parity": {runtime: file.parity.relative_error for runtime, file in files.items()},
         "macs": architecture.macs,
