@@ -16,7 +16,8 @@ def run_demo(runs: Path, data: str) -> None:
     """The built-in demo: goes on where an interrupted one stopped; a finished one is kept under another name."""
     config, text = builtin_config("demo")
     if data:
-        text = re.sub(rb"^source = .*$", f"source = {_toml_string(data)}".encode(), text, count=1, flags=re.MULTILINE)
+        source = f"source = {_toml_string(data)}".encode()
+        text = re.sub(rb"^source = .*$", lambda _: source, text, count=1, flags=re.MULTILINE)
     path = runs / config.name
     if (path / "config.toml").exists():
         directory = RunDirectory.open(path)
