@@ -4,10 +4,11 @@ import itertools
 import random
 
 import pytest
+from sample_tables import table_info
 
 from latency.opspec import EMPTY, OpSpec, zero
 from latency.predict import CostModel, cost_model, operator_ms, predict
-from latency.table import LatencyTable, TableInfo, TableRow
+from latency.table import LatencyTable, TableRow
 from pocketnas_base.errors import InputError
 from search.architecture import assemble
 from search.space import SearchSpace, load_space
@@ -17,26 +18,7 @@ DEMO = load_space("demo")
 
 
 def table_with(rows: dict[OpSpec, TableRow], space: SearchSpace = DEMO) -> LatencyTable:
-    info = TableInfo(
-        device="local",
-        device_model=None,
-        device_fingerprint="ab" * 32,
-        soc=None,
-        os_version=None,
-        runtime="tflite",
-        runtime_version="2.3.0",
-        precision="fp32",
-        threads=1,
-        cores=(0,),
-        governor=None,
-        temperature_before_c=None,
-        temperature_after_c=None,
-        tool_version="0.1.0",
-        date_utc="2026-03-01T12:00:00+00:00",
-        space=space.name,
-        space_fingerprint=space.fingerprint,
-        seed=0,
-    )
+    info = table_info(space)
     return LatencyTable(info, rows)
 
 

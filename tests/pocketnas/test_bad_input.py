@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from sample_tables import table_info
 
 from latency.opspec import EMPTY
-from latency.table import LatencyTable, TableInfo, TableRow
+from latency.table import LatencyTable, TableRow
 from pocketnas.config import builtin_config
 from search.space import load_space
 
@@ -54,26 +55,7 @@ def config(tmp_path: Path) -> Callable[[str], Path]:
 def other_table(path: Path) -> None:
     """A well-formed table, but of the space `mobile`."""
     space = load_space("mobile")
-    info = TableInfo(
-        device="local",
-        device_model=None,
-        device_fingerprint="0" * 64,
-        soc=None,
-        os_version=None,
-        runtime="tflite",
-        runtime_version="2.3.0",
-        precision="fp32",
-        threads=1,
-        cores=(0,),
-        governor=None,
-        temperature_before_c=None,
-        temperature_after_c=None,
-        tool_version="0.1.0",
-        date_utc="2026-11-24T00:00:00+00:00",
-        space=space.name,
-        space_fingerprint=space.fingerprint,
-        seed=0,
-    )
+    info = table_info(space)
     LatencyTable(info, {op: TableRow(1.0, 1.0, 1.0, 1.0, 1.0, 9, 3) for op in (EMPTY, *space.op_specs())}).save(path)
 
 

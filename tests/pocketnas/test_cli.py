@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sample_tables import table_info
 
 from latency.opspec import EMPTY, OpSpec
-from latency.table import LatencyTable, TableInfo, TableRow
+from latency.table import LatencyTable, TableRow
 from pocketnas.cli import main
 from search.architecture import Architecture, assemble
 from search.space import SearchSpace, load_space
@@ -102,26 +103,7 @@ def answer(*words: str | Path) -> Any:
 
 
 def write_table(path: Path, space: SearchSpace) -> LatencyTable:
-    info = TableInfo(
-        device="local",
-        device_model=None,
-        device_fingerprint="ab" * 32,
-        soc=None,
-        os_version=None,
-        runtime="tflite",
-        runtime_version="2.3.0",
-        precision="fp32",
-        threads=1,
-        cores=(0,),
-        governor=None,
-        temperature_before_c=None,
-        temperature_after_c=None,
-        tool_version="0.1.0",
-        date_utc="2026-03-01T12:00:00+00:00",
-        space=space.name,
-        space_fingerprint=space.fingerprint,
-        seed=0,
-    )
+    info = table_info(space)
     drawn = random.Random(0)
     rows = {}
     for op in space.op_specs():

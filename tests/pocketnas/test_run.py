@@ -14,9 +14,10 @@ from pathlib import Path
 
 import psutil
 import pytest
+from sample_tables import table_info
 
 from latency.opspec import EMPTY
-from latency.table import LatencyTable, TableInfo, TableRow
+from latency.table import LatencyTable, TableRow
 from pocketnas.commands.run import run_config
 from pocketnas_base.errors import DataError, InputError
 from search.data.load import load_data
@@ -81,26 +82,7 @@ def wait_until(condition: Callable[[], bool], timeout_s: float = 100) -> None:
 def put_table(path: Path) -> None:
     """A table such as `local` gives, without the minutes that measuring takes: this is about what comes after it."""
     space, drawn = load_space("demo"), random.Random(0)
-    info = TableInfo(
-        device="local",
-        device_model=None,
-        device_fingerprint="ab" * 32,
-        soc=None,
-        os_version=None,
-        runtime="tflite",
-        runtime_version="2.3.0",
-        precision="fp32",
-        threads=1,
-        cores=(0,),
-        governor=None,
-        temperature_before_c=None,
-        temperature_after_c=None,
-        tool_version="0.1.0",
-        date_utc="2026-03-01T12:00:00+00:00",
-        space=space.name,
-        space_fingerprint=space.fingerprint,
-        seed=0,
-    )
+    info = table_info(space)
     rows = {}
     for op in space.op_specs():
         ms = 0.01 if op == EMPTY else 0.01 + op.macs / 5e6 * drawn.uniform(0.9, 1.1)
