@@ -1,12 +1,14 @@
-"""A plan: what one runner process is to do, as JSON lines."""
+"""A plan: what one runner process is to do, as JSON lines with checksums."""
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from android_bench.checksum import seal
 from android_bench.protocol import Protocol
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+PROFILE_RUNS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +16,7 @@ class PlannedModel:
     """One model in a plan. Paths are the device's. inputs: raw little-endian tensors in the model's own memory
     order, one per input, or none for pseudo-random ones. references: the outputs expected of these inputs, or
     none. max_output_error: allowed max |output - reference| / max |reference|. output_paths: where to write outputs.
+    profile: after timing, run it PROFILE_RUNS times more, and say how long each of its operators took.
     """
 
     id: str
@@ -22,6 +25,7 @@ class PlannedModel:
     references: tuple[str, ...] = ()
     max_output_error: float = 1e-4
     output_paths: tuple[str, ...] = ()
+    profile: bool = False
 
 
 def render(protocol: Protocol, runtime_version: str, models: Sequence[PlannedModel]) -> bytes:
@@ -32,6 +36,7 @@ def render(protocol: Protocol, runtime_version: str, models: Sequence[PlannedMod
         "runtime_version": runtime_version,
         "threads": protocol.threads,
         "cores": list(protocol.cores or ()),
+        "models": len(models),
     }
     durations = {
         name: getattr(protocol, name)
@@ -49,6 +54,7 @@ def render(protocol: Protocol, runtime_version: str, models: Sequence[PlannedMod
                 "references": model.references,
                 "max_output_error": model.max_output_error,
                 "output_paths": model.output_paths,
+                "profile_runs": PROFILE_RUNS if model.profile else 0,
             }
         )
-    return "".join(json.dumps(line, allow_nan=False) + "\n" for line in lines).encode()
+    return b"".join(seal(json.dumps(line, allow_nan=False).encode()) + b"\n" for line in lines)

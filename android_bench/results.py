@@ -4,10 +4,12 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from android_bench.checksum import unseal
 from android_bench.protocol import MAX_RUNS
 from pocketnas_base.errors import MeasurementError
 
 MAX_LINE_BYTES = 8 * 1024 * 1024
+MAX_CORES = 1024
 
 _Nanoseconds = Annotated[int, Field(ge=0, lt=2**63)]
 _Count = Annotated[int, Field(ge=0, lt=2**63)]
@@ -22,7 +24,7 @@ class HelloLine(_Line):
     """The first line: which program this is."""
 
     type: Literal["hello"]
-    schema_version: Literal[1]
+    schema_version: Literal[2]
     runtime: Literal["tflite", "executorch"]
     runtime_version: _Text
     abi: Literal["x86_64", "arm64-v8a"]
@@ -32,7 +34,9 @@ class HelloLine(_Line):
 
 class MeasurementLine(_Line):
     """One model, measured. started_ns: the device's monotonic clock when timing began. output_error: max |output -
-    reference| / max |reference|, None without a reference. Switches count all threads while timing ran."""
+    reference| / max |reference|, None without a reference. cores_ran: where the thread that invokes the model was seen
+    before and after each timed invocation; empty where the kernel does not say. Switches count all threads while
+    timing ran."""
 
     type: Literal["measurement"]
     id: _Text
@@ -44,6 +48,7 @@ class MeasurementLine(_Line):
     samples_ns: Annotated[list[_Nanoseconds], Field(min_length=1, max_length=MAX_RUNS)]
     output_error: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None
     cpus_allowed: Annotated[str, Field(pattern=r"^[0-9a-f,]{0,512}$")]
+    cores_ran: Annotated[list[Annotated[int, Field(ge=0, lt=MAX_CORES)]], Field(max_length=MAX_CORES)]
     voluntary_switches: _Count | None
     involuntary_switches: _Count | None
     peak_rss_kb: _Count | None
@@ -79,9 +84,13 @@ _ADAPTER: TypeAdapter[RunnerLine] = TypeAdapter(Annotated[RunnerLine, Field(disc
 
 
 def parse_line(line: bytes) -> RunnerLine:
-    """Raises MeasurementError when the line is not one that a runner of this version writes."""
+    """One line without its line end. Raises MeasurementError when it was damaged on its way, or is not one that a
+    runner of this version writes."""
+    text = unseal(line)
+    if text is None:
+        raise MeasurementError("a line of the runner was damaged on its way: its checksum is missing or wrong")
     try:
-        return _ADAPTER.validate_json(line)
+        return _ADAPTER.validate_json(text)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(part) for part in first["loc"]) or "line"

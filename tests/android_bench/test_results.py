@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from android_bench.checksum import seal
 from android_bench.results import MAX_LINE_BYTES, MeasurementLine, parse_line
 from pocketnas_base.errors import MeasurementError
 
@@ -20,17 +21,23 @@ MEASUREMENT: dict[str, object] = {
     "samples_ns": [5, 6],
     "output_error": None,
     "cpus_allowed": "00000001,00000003",
+    "cores_ran": [0, 32],
     "voluntary_switches": 0,
     "involuntary_switches": None,
     "peak_rss_kb": 7,
 }
 
 
+def sealed(fields: dict[str, object]) -> bytes:
+    return seal(json.dumps(fields).encode())
+
+
 def test_measurement_is_read_with_its_cores() -> None:
-    line = parse_line(json.dumps(MEASUREMENT).encode())
+    line = parse_line(sealed(MEASUREMENT))
     assert isinstance(line, MeasurementLine)
     assert line.samples_ns == [5, 6]
     assert line.allowed_cores == (0, 1, 32)
+    assert line.cores_ran == [0, 32]
 
 
 @pytest.mark.parametrize(
@@ -48,34 +55,49 @@ def test_measurement_is_read_with_its_cores() -> None:
         ("output_error", -1.0),
         ("cpus_allowed", "0x3"),
         ("cpus_allowed", "f" * 1000),
+        ("cores_ran", [-1]),
+        ("cores_ran", [1024]),
+        ("cores_ran", [0] * 1025),
         ("peak_rss_kb", "7"),
         ("surprise", 1),
     ],
 )
 def test_measurement_with_a_wrong_field_is_refused_in_one_line(field: str, value: object) -> None:
     with pytest.raises(MeasurementError, match="the runner wrote a line that is not a result") as caught:
-        parse_line(json.dumps(MEASUREMENT | {field: value}).encode())
+        parse_line(sealed(MEASUREMENT | {field: value}))
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 300
 
 
 @pytest.mark.parametrize("field", list(MEASUREMENT))
 def test_measurement_without_a_field_is_refused(field: str) -> None:
-    with pytest.raises(MeasurementError):
-        parse_line(json.dumps({name: value for name, value in MEASUREMENT.items() if name != field}).encode())
+    with pytest.raises(MeasurementError, match="not a result"):
+        parse_line(sealed({name: value for name, value in MEASUREMENT.items() if name != field}))
 
 
 @pytest.mark.parametrize("text", ["NaN", "Infinity", "1e999"])
 def test_output_error_that_is_not_finite_is_refused(text: str) -> None:
-    with pytest.raises(MeasurementError):
-        parse_line(json.dumps(MEASUREMENT).replace("null", text, 1).encode())
+    with pytest.raises(MeasurementError, match="not a result"):
+        parse_line(seal(json.dumps(MEASUREMENT).replace("null", text, 1).encode()))
 
 
-@given(st.binary(max_size=200))
-def test_no_bytes_do_more_than_be_refused(line: bytes) -> None:
+@given(st.binary(max_size=200), st.booleans())
+def test_no_bytes_do_more_than_be_refused(line: bytes, with_checksum: bool) -> None:
     with pytest.raises(MeasurementError) as caught:
-        parse_line(line)
+        parse_line(seal(line) if with_checksum else line)
     assert "\n" not in str(caught.value)
+
+
+def test_every_flipped_bit_and_every_cut_is_noticed() -> None:
+    line = sealed(MEASUREMENT)
+    for bit in range(8 * len(line)):
+        changed = bytearray(line)
+        changed[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(MeasurementError, match="damaged on its way"):
+            parse_line(bytes(changed))
+    for length in range(len(line)):
+        with pytest.raises(MeasurementError, match="damaged on its way"):
+            parse_line(line[:length])
 
 
 def test_longest_allowed_measurement_fits_a_line() -> None:

@@ -13,6 +13,7 @@ import pytest
 from tiny_models import Model
 from tiny_tflite import reshape_model, write_model
 
+from android_bench.checksum import seal
 from android_bench.plan import PlannedModel, render
 from android_bench.protocol import Protocol
 from android_bench.results import DoneLine, ErrorLine, HelloLine, MeasurementLine, RunnerLine, parse_line
@@ -74,6 +75,7 @@ def test_runner_measures_a_model_and_finds_the_expected_output(
     assert len(line.samples_ns) == 30
     assert 0 < min(line.samples_ns) < 1e9
     assert line.allowed_cores == (core,)
+    assert line.cores_ran == [core]
     assert line.first_ns > 0
     assert line.load_ns > 0
 
@@ -226,7 +228,14 @@ def test_output_that_is_not_finite_is_an_error(tflite_runner: Runner, quick: Pro
     assert failed(lines[0]).message == "output 0 is not finite"
 
 
-SETTINGS = {"type": "settings", "schema_version": 1, "runtime_version": "x", "threads": 1, "cores": []}
+SETTINGS: dict[str, object] = {
+    "type": "settings",
+    "schema_version": 2,
+    "runtime_version": "x",
+    "threads": 1,
+    "cores": [],
+    "models": 1,
+}
 MODEL: dict[str, object] = {
     "type": "model",
     "id": "m",
@@ -241,36 +250,47 @@ MODEL: dict[str, object] = {
     "references": [],
     "max_output_error": 0.1,
     "output_paths": [],
+    "profile_runs": 0,
 }
-BAD_PLANS = {
-    "empty": [],
-    "no model": [SETTINGS],
-    "model first": [MODEL, SETTINGS],
-    "other version": [SETTINGS | {"schema_version": 2}, MODEL],
-    "no such core": [SETTINGS | {"cores": [1000]}, MODEL],
-    "negative core": [SETTINGS | {"cores": [-1]}, MODEL],
-    "no thread": [SETTINGS | {"threads": 0}, MODEL],
-    "unknown field": [SETTINGS, MODEL | {"warmup": 1}],
-    "missing field": [SETTINGS, {name: MODEL[name] for name in MODEL if name != "min_ns"}],
-    "text for a number": [SETTINGS, MODEL | {"min_ns": "0"}],
-    "fraction for a whole number": [SETTINGS, MODEL | {"min_ns": 0.5}],
-    "more than the most": [SETTINGS, MODEL | {"min_runs": 2}],
-    "too many runs": [SETTINGS, MODEL | {"max_runs": 10**9}],
-    "number for a path": [SETTINGS, MODEL | {"inputs": [1]}],
-    "nested": [SETTINGS, MODEL | {"inputs": [["a"]]}],
-    "null in a path": [SETTINGS, MODEL | {"path": "a\0b"}],
-    "half a surrogate pair": [SETTINGS, MODEL | {"path": "\ud800"}],
-    "negative tolerance": [SETTINGS, MODEL | {"max_output_error": -1}],
+BAD_PLANS: dict[str, tuple[list[dict[str, object]], str]] = {
+    "empty": ([], "it is damaged: it holds 0 of its 0 models"),
+    "no model": ([SETTINGS], "it is damaged: it holds 0 of its 1 models"),
+    "cut off between two lines": ([SETTINGS | {"models": 2}, MODEL], "it is damaged: it holds 1 of its 2 models"),
+    "model first": ([MODEL, SETTINGS], "line 1: unexpected type model"),
+    "other version": ([SETTINGS | {"schema_version": 1}, MODEL], "line 1: this runner reads plans of schema version 2"),
+    "no such core": ([SETTINGS | {"cores": [1000]}, MODEL], "cannot run on the cores asked for"),
+    "negative core": ([SETTINGS | {"cores": [-1]}, MODEL], "core -1 does not exist"),
+    "no thread": ([SETTINGS | {"threads": 0}, MODEL], "line 1: threads is out of range"),
+    "unknown field": ([SETTINGS, MODEL | {"warmup": 1}], "line 2: unknown field warmup"),
+    "missing field": (
+        [SETTINGS, {name: MODEL[name] for name in MODEL if name != "min_ns"}],
+        "line 2: the field min_ns is missing",
+    ),
+    "text for a number": ([SETTINGS, MODEL | {"min_ns": "0"}], "line 2: min_ns is not a whole number"),
+    "fraction for a whole number": ([SETTINGS, MODEL | {"min_ns": 0.5}], "line 2: min_ns is not a whole number"),
+    "more than the most": ([SETTINGS, MODEL | {"min_runs": 2}], "line 2: min_runs is out of range"),
+    "too many runs": ([SETTINGS, MODEL | {"max_runs": 10**9}], "line 2: max_runs is out of range"),
+    "too many runs for a profile": ([SETTINGS, MODEL | {"profile_runs": 1001}], "line 2: profile_runs is out of range"),
+    "number for a path": ([SETTINGS, MODEL | {"inputs": [1]}], "line 2: inputs is not an array of strings"),
+    "nested": ([SETTINGS, MODEL | {"inputs": [["a"]]}], "line 2: not a JSON value at column"),
+    "null in a path": ([SETTINGS, MODEL | {"path": "a\0b"}], "line 2: a string holds a null character"),
+    "half a surrogate pair": ([SETTINGS, MODEL | {"path": "\ud800"}], "line 2: half of a surrogate pair"),
+    "negative tolerance": ([SETTINGS, MODEL | {"max_output_error": -1}], "line 2: max_output_error is below zero"),
 }
+
+
+def plan_of(*lines: bytes) -> bytes:
+    return b"".join(seal(line) + b"\n" for line in lines)
 
 
 @pytest.mark.parametrize("name", BAD_PLANS)
 def test_bad_plan_is_refused_in_one_line(name: str, tflite_runner: Runner, tmp_path: Path) -> None:
-    text = "".join(json.dumps(line) + "\n" for line in BAD_PLANS[name])
-    done = start(tflite_runner, text.encode(), tmp_path)
+    lines, reason = BAD_PLANS[name]
+    done = start(tflite_runner, plan_of(*(json.dumps(line).encode() for line in lines)), tmp_path)
     assert done.returncode == 2
     assert done.stdout == b""
     assert done.stderr.startswith(b"plan ")
+    assert reason in done.stderr.decode()
     assert done.stderr.count(b"\n") == 1
 
 
@@ -278,9 +298,25 @@ def test_bad_plan_is_refused_in_one_line(name: str, tflite_runner: Runner, tmp_p
     "line", [b"", b"{", b"[]", b'{"type":"settings"', b'{"a":1,"a":1}', b'{"type":"settings"} x', b"\xff", b'{"a":01x}']
 )
 def test_plan_that_is_not_json_is_refused_in_one_line(line: bytes, tflite_runner: Runner, tmp_path: Path) -> None:
-    done = start(tflite_runner, line + b"\n", tmp_path)
+    done = start(tflite_runner, plan_of(line), tmp_path)
     assert done.returncode == 2
+    assert b"line 1: " in done.stderr
+    assert b"damaged" not in done.stderr
     assert done.stderr.count(b"\n") == 1
+
+
+def test_damaged_plan_is_refused_wherever_it_is_damaged(tflite_runner: Runner, tmp_path: Path) -> None:
+    whole = plan_of(json.dumps(SETTINGS).encode(), json.dumps(MODEL).encode())
+    damaged = [whole[:length] for length in range(0, len(whole) - 1, 23)]
+    for at in range(3, len(whole), 23):
+        damaged.append(whole[:at] + bytes([whole[at] ^ 1]) + whole[at + 1 :])
+    damaged.append(whole.replace(b"\t", b" "))
+    damaged.append(whole.upper())
+    for plan in damaged:
+        done = start(tflite_runner, plan, tmp_path)
+        assert (done.returncode, done.stdout) == (2, b""), plan
+        assert b"it is damaged" in done.stderr, plan
+        assert done.stderr.count(b"\n") == 1
 
 
 def test_missing_plan_is_refused_in_one_line(case: tuple[Runner, Model]) -> None:

@@ -14,6 +14,7 @@ import pytest
 from tiny_models import Model
 from tiny_tflite import conv_model, write_model
 
+from android_bench.checksum import seal, unseal
 from android_bench.device import Device
 from android_bench.latencies import latencies, readings
 from android_bench.local import LocalTransport
@@ -190,7 +191,7 @@ def test_file_changed_after_it_was_described_is_refused(
 
 
 class Rewriting(LocalTransport):
-    """A device whose runner's lines are changed on their way."""
+    """A device whose runner writes other lines, each with a checksum that fits it."""
 
     def __init__(self, old: bytes, new: bytes) -> None:
         self.old, self.new = old, new
@@ -210,7 +211,7 @@ class _Lines:
         self.lines, self.old, self.new = lines, old, new
 
     def __iter__(self) -> Any:
-        return (line.replace(self.old, self.new) for line in self.lines)
+        return (seal((unseal(line) or b"").replace(self.old, self.new)) for line in self.lines)
 
     def wait(self) -> Any:
         return self.lines.wait()
@@ -223,7 +224,7 @@ class _Lines:
         (b'"sequence":1', b'"sequence":2', "which was not its turn"),
         (b'"cpus_allowed":"', b'"cpus_allowed":"f0', "something moved the runner"),
         (b'"runtime":"tflite"', b'"runtime":"executorch"', "says that it is one for executorch"),
-        (b'"schema_version":1', b'"schema_version":2', "not a result: hello.schema_version"),
+        (b'"schema_version":2', b'"schema_version":3', "not a result: hello.schema_version"),
         (b'"type":"done"', b'"type":"gone"', "not a result"),
         (b'{"type":"hello"', b"noise", "not a result"),
     ],
@@ -243,13 +244,36 @@ def test_runner_that_lies_is_not_believed(
         measure(lying, jobs, quick, store)
 
 
+def test_line_that_is_damaged_on_its_way_is_not_believed(
+    device: Device, tflite_models: list[Model], quick: Protocol, store: SampleStore
+) -> None:
+    class Flipping(Rewriting):
+        @contextmanager
+        def _changed(self, whole: AbstractContextManager[Any]) -> Any:
+            with whole as lines:
+                yield _Flipped(lines)
+
+    class _Flipped(_Lines):
+        def __init__(self, lines: Any) -> None:
+            super().__init__(lines, b"", b"")
+
+        def __iter__(self) -> Any:
+            return (line.replace(b'"first_ns":', b'"first_ns":1') for line in self.lines)
+
+    damaging = dataclasses.replace(device, transport=Flipping(b"", b""))
+    with pytest.raises(MeasurementError, match="damaged on its way"):
+        measure(damaging, [tflite_models[0].job()], quick, store)
+    assert store.measured(store.sessions()[0].key) == set()
+
+
 def test_output_that_was_not_checked_is_not_believed(
     device: Device, tflite_models: list[Model], quick: Protocol, store: SampleStore
 ) -> None:
     class Unchecked(LocalTransport):
         def place(self, source: Path, sha256: str) -> str:
             if source.suffix == ".jsonl":
-                source.write_bytes(source.read_bytes().replace(b'.out"', b'.in"'))
+                lines = [(unseal(line) or b"").replace(b'.out"', b'.in"') for line in source.read_bytes().splitlines()]
+                source.write_bytes(b"".join(seal(line) + b"\n" for line in lines))
                 return str(source)
             return super().place(source, sha256)
 

@@ -38,6 +38,7 @@ def line(name: str, samples: list[int], sequence: int = 0, started: int = 0) -> 
         samples_ns=samples,
         output_error=1e-7,
         cpus_allowed="2",
+        cores_ran=[1],
         voluntary_switches=0,
         involuntary_switches=None,
         peak_rss_kb=5,

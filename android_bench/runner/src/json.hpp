@@ -16,6 +16,8 @@
 #include <variant>
 #include <vector>
 
+#include "checksum.hpp"
+
 namespace pocketnas {
 
 // The plan cannot be read; the runner stops before it measures anything.
@@ -266,7 +268,7 @@ class JsonReader {
   std::size_t at_ = 0;
 };
 
-// Builds one object; `line()` ends it.
+// Builds one object; `line()` ends it and adds its checksum.
 class JsonWriter {
  public:
   JsonWriter& field(const char* name, std::string_view value) {
@@ -315,7 +317,10 @@ class JsonWriter {
     return *this;
   }
 
-  std::string line() const { return text_ + "}\n"; }
+  std::string line() const {
+    const std::string text = text_ + "}";
+    return text + checksum_suffix(text) + "\n";
+  }
 
  private:
   void key(const char* name) {

@@ -1,26 +1,31 @@
-// A plan: what to measure and for how long. JSON lines: one `settings`, then one `model` a line.
+// A plan: what to measure and for how long. JSON lines with checksums: one `settings`, then one `model` a line.
 #pragma once
 
 #include <cerrno>
 #include <cstdint>
 #include <cstring>
 #include <fstream>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
+#include "checksum.hpp"
 #include "json.hpp"
 
 namespace pocketnas {
 
-constexpr std::int64_t kSchemaVersion = 1;
+constexpr std::int64_t kSchemaVersion = 2;
 constexpr std::int64_t kMaxRuns = 1'000'000;
+constexpr std::int64_t kMaxProfileRuns = 1000;
 constexpr std::int64_t kMaxNs = 3'600'000'000'000;
 
 struct Settings {
   std::string runtime_version;
-  std::int64_t threads;
+  std::int64_t threads = 1;
   std::vector<std::int64_t> cores;  // empty: wherever the scheduler likes
+  std::int64_t models = 0;          // how many lines follow
 };
 
 struct ModelPlan {
@@ -32,6 +37,7 @@ struct ModelPlan {
   std::vector<std::string> references;  // raw expected outputs; empty: outputs are only checked to be finite
   std::vector<std::string> output_paths;
   double max_output_error;
+  std::int64_t profile_runs;  // 0: no profile
 };
 
 struct Plan {
@@ -47,6 +53,7 @@ inline Settings read_settings(JsonObject& line) {
   settings.runtime_version = line.take_string("runtime_version");
   settings.threads = line.take_integer("threads", 1, 1024);
   settings.cores = line.take_integers("cores");
+  settings.models = line.take_integer("models", 1, kMaxRuns);
   return settings;
 }
 
@@ -64,6 +71,7 @@ inline ModelPlan read_model(JsonObject& line) {
   model.references = line.take_strings("references");
   model.output_paths = line.take_strings("output_paths");
   model.max_output_error = line.take_number("max_output_error");
+  model.profile_runs = line.take_integer("profile_runs", 0, kMaxProfileRuns);
   if (model.max_output_error < 0) throw PlanError("max_output_error is below zero");
   return model;
 }
@@ -75,7 +83,9 @@ inline Plan read_plan(const std::string& path) {
   std::string text;
   for (std::size_t number = 1; std::getline(file, text); ++number) {
     try {
-      JsonObject line = JsonReader(text).read_object();
+      const std::optional<std::string_view> json = checked_text(text);
+      if (!json) throw PlanError("it is damaged: its checksum is missing or wrong");
+      JsonObject line = JsonReader(*json).read_object();
       const std::string type = line.take_string("type");
       if (type != (number == 1 ? "settings" : "model")) throw PlanError("unexpected type " + type);
       if (number == 1) {
@@ -89,7 +99,10 @@ inline Plan read_plan(const std::string& path) {
     }
   }
   if (file.bad()) throw PlanError("cannot read it");
-  if (plan.models.empty()) throw PlanError("it names no model");
+  if (plan.models.empty() || plan.settings.models != static_cast<std::int64_t>(plan.models.size())) {
+    throw PlanError("it is damaged: it holds " + std::to_string(plan.models.size()) + " of its " +
+                    std::to_string(plan.settings.models) + " models");
+  }
   return plan;
 }
 

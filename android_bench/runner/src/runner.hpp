@@ -51,28 +51,32 @@ struct Measurement {
   std::int64_t started_ns = 0;
   std::vector<std::int64_t> warmup_ns;
   std::vector<std::int64_t> samples_ns;
+  CoresSeen cores;
   double output_error = -1.0;  // below zero: there was no reference
   ContextSwitches switches{-1, -1};
   std::int64_t peak_memory_kb = -1;
 };
 
-inline std::int64_t time_one(Model& model) {
+inline std::int64_t time_one(Model& model, CoresSeen& cores) {
   model.restore_inputs();
+  cores.note();
   const std::int64_t before = now_ns();
   model.run();
-  return now_ns() - before;
+  const std::int64_t after = now_ns();
+  cores.note();
+  return after - before;
 }
 
 // Until both minima are reached or either maximum is. `samples` has its memory already: nothing is allocated here.
 inline void time_many(Model& model, std::int64_t min_runs, std::int64_t min_ns, std::int64_t max_runs,
-                      std::int64_t max_ns, std::vector<std::int64_t>& samples) {
+                      std::int64_t max_ns, std::vector<std::int64_t>& samples, CoresSeen& cores) {
   const std::int64_t start = now_ns();
   while (true) {
     const auto runs = static_cast<std::int64_t>(samples.size());
     const std::int64_t elapsed = now_ns() - start;
     if (runs >= max_runs || (runs > 0 && elapsed >= max_ns)) return;
     if (runs >= min_runs && elapsed >= min_ns) return;
-    samples.push_back(time_one(model));
+    samples.push_back(time_one(model, cores));
   }
 }
 
@@ -141,16 +145,18 @@ inline Measurement measure(Runtime& runtime, const ModelPlan& plan) {
   if (model->outputs().empty()) throw ModelError("it has no output, so it computes nothing");
   set_inputs(*model, plan.inputs);
   const std::vector<Bytes> references = read_references(*model, plan.references);
-  result.first_ns = time_one(*model);
+  CoresSeen before_timing;
+  result.first_ns = time_one(*model, before_timing);
   result.output_error = check_outputs(*model, references, plan.max_output_error);
   write_outputs(*model, plan.output_paths);
 
   if (plan.warmup_min_runs > 0 || plan.warmup_min_ns > 0) {
-    time_many(*model, plan.warmup_min_runs, plan.warmup_min_ns, plan.max_runs, plan.max_ns, result.warmup_ns);
+    time_many(*model, plan.warmup_min_runs, plan.warmup_min_ns, plan.max_runs, plan.max_ns, result.warmup_ns,
+              before_timing);
   }
   const ContextSwitches before = context_switches();
   result.started_ns = now_ns();
-  time_many(*model, plan.min_runs, plan.min_ns, plan.max_runs, plan.max_ns, result.samples_ns);
+  time_many(*model, plan.min_runs, plan.min_ns, plan.max_runs, plan.max_ns, result.samples_ns, result.cores);
   const ContextSwitches after = context_switches();
 
   result.switches = {after.voluntary - before.voluntary, after.involuntary - before.involuntary};
@@ -181,6 +187,7 @@ inline void emit_measurement(const std::string& id, std::int64_t sequence, const
       .field("samples_ns", result.samples_ns)
       .field_or_null("output_error", result.output_error)
       .field("cpus_allowed", process_status("Cpus_allowed"))
+      .field("cores_ran", result.cores.numbers())
       .field_or_null("voluntary_switches", result.switches.voluntary)
       .field_or_null("involuntary_switches", result.switches.involuntary)
       .field_or_null("peak_rss_kb", result.peak_memory_kb);

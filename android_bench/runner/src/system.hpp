@@ -36,6 +36,29 @@ inline void pin_to_cores(const std::vector<std::int64_t>& cores) {
   }
 }
 
+// The cores on which the calling thread was seen. The runtime's other threads are not looked at.
+class CoresSeen {
+ public:
+  // Some nanoseconds where glibc reads it from memory that the kernel keeps current (rseq), a system call elsewhere:
+  // so it stands outside what is timed.
+  void note() {
+    const int core = sched_getcpu();
+    if (core >= 0 && core < CPU_SETSIZE) CPU_SET(static_cast<std::size_t>(core), &seen_);
+  }
+
+  // In rising order; empty where the kernel does not say.
+  std::vector<std::int64_t> numbers() const {
+    std::vector<std::int64_t> result;
+    for (std::size_t core = 0; core < CPU_SETSIZE; ++core) {
+      if (CPU_ISSET(core, &seen_)) result.push_back(static_cast<std::int64_t>(core));
+    }
+    return result;
+  }
+
+ private:
+  cpu_set_t seen_{};
+};
+
 // The rest of the line of /proc/self/status that starts with `name`, or "" where it cannot be read.
 inline std::string process_status(const std::string& name) {
   std::FILE* file = std::fopen("/proc/self/status", "re");
