@@ -172,11 +172,22 @@ def table_show(table: Annotated[Path, typer.Argument(help="A latency table (.par
 
 
 @runner_app.command("build")
-def runner_build() -> None:
-    """Build the runners for this machine, where that is not done yet."""
+def runner_build(
+    abi: Annotated[
+        list[str] | None, typer.Option(help="arm64-v8a or x86_64: what a phone is sent. Without it: this machine's.")
+    ] = None,
+    wheels: Annotated[
+        Path | None, typer.Option(help="A folder with the runtimes' wheels for that ABI, where there is no network.")
+    ] = None,
+    libraries: Annotated[
+        Path | None,
+        typer.Option(help="Android builds of the runtimes' libraries; needs the NDK in ANDROID_NDK_HOME."),
+    ] = None,
+) -> None:
+    """Build the runners, where that is not done yet: for this machine, or bundles for phones."""
     from pocketnas.commands.setup import build_runners
 
-    build_runners()
+    build_runners(abi or [], libraries, wheels)
 
 
 @data_app.command("fetch")

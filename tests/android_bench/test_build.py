@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from android_bench.runner import build
+from android_bench.runner import build, sdk
 from android_bench.runner.build import Runner, build_runner, host_abi
 from pocketnas_base.errors import InputError, MeasurementError, MissingDependencyError
 
@@ -57,7 +57,7 @@ def test_changed_source_makes_another_runner(tmp_path: Path, monkeypatch: pytest
     (tmp_path / "plan.hpp").write_text("#error changed\n")
     monkeypatch.setattr(build, "SOURCES", tmp_path)
     monkeypatch.setenv("POCKETNAS_CACHE", str(tmp_path / "cache"))
-    with pytest.raises(MeasurementError, match=r"tflite_runner.cpp could not be compiled: .*changed") as caught:
+    with pytest.raises(MeasurementError, match=r"tflite_runner.cpp could not be compiled for .*changed") as caught:
         build_runner("tflite")
     assert "\n" not in str(caught.value)
     assert list((tmp_path / "cache" / "runners").iterdir()) == []
@@ -79,7 +79,7 @@ def test_compiler_that_cxx_names_must_exist(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_missing_wheel_is_named_with_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(build.importlib.util, "find_spec", lambda _: None)
+    monkeypatch.setattr(sdk.importlib.util, "find_spec", lambda _: None)
     with pytest.raises(MissingDependencyError, match="pip install executorch"):
         build_runner("executorch")
 
@@ -90,11 +90,32 @@ def test_runner_for_another_abi_is_refused() -> None:
         build_runner("tflite", other)  # type: ignore[arg-type]
 
 
+def test_options_of_the_compiler_make_another_runner(
+    tflite_runner: Runner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build, "_compile_into", lambda directory, *_: directory.mkdir(parents=True))
+    monkeypatch.setenv("POCKETNAS_CACHE", str(tmp_path))
+    monkeypatch.setenv("CXX", "g++ -O1")
+    assert build_runner("tflite").sha256 != tflite_runner.sha256
+
+
+def test_compiler_for_another_machine_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script = tmp_path / "g++"
+    script.write_text(
+        '#!/bin/sh\ncase " $* " in *" -o "*) echo no program >"$(echo "$*" | sed "s/.* -o //;s/ .*//")";; esac\n'
+    )
+    script.chmod(0o755)
+    monkeypatch.setenv("CXX", str(script))
+    monkeypatch.setenv("POCKETNAS_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(MeasurementError, match=r"g\+\+ builds for another machine, not for .*; name another compiler"):
+        build_runner("tflite")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("source", ["tflite_runner.cpp", "executorch_runner.cpp"])
 def test_sources_compile_without_a_warning(source: str) -> None:
-    sdk = build._sdk("tflite" if source.startswith("tflite") else "executorch")
-    includes = [f"-isystem{path}" for path in sdk.include_dirs]
-    command = ["g++", *build._FLAGS, *sdk.flags, "-Wpedantic", "-Wshadow", "-Werror", *includes, "-fsyntax-only"]
+    wheel = sdk.installed_sdk("tflite" if source.startswith("tflite") else "executorch")
+    includes = [f"-isystem{path}" for path in wheel.include_dirs]
+    command = ["g++", *build._FLAGS, *wheel.flags, "-Wpedantic", "-Wshadow", "-Werror", *includes, "-fsyntax-only"]
     done = subprocess.run([*command, str(build.SOURCES / source)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

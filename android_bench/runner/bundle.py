@@ -1,0 +1,145 @@
+"""Device bundles: a runner with every file that it needs to start on a device that has none of them.
+
+A bundle is a folder: `runner`, `lib/` with the runtime's libraries, the C++ and C library and the program loader, and
+`NOTICE`. It starts from within its folder by `Bundle.command`. It is named by its content: two machines that build the
+same files name them the same, and a device that holds the files already needs no second copy.
+"""
+
+import json
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from android_bench.runner.abi import Abi
+from android_bench.runner.build import cache_dir, compile_runner, made_of
+from android_bench.runner.elf import read_elf
+from android_bench.runner.kit import Kit, closure, linux_kit
+from android_bench.runner.ndk import android_libraries, ndk_kit
+from pocketnas_base.artifact import Runtime
+from pocketnas_base.errors import MeasurementError
+from pocketnas_base.files import sha256_bytes, sha256_file, write_text
+
+_LAYOUT = 1
+"""Counted up when a bundle's files are laid out in another way: an older bundle in the cache is not found then."""
+
+_RUNNER, _NOTICE, _CONTENT = "runner", "NOTICE", "content.json"
+_MAX_CONTENT_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class BundleFile:
+    """One file of a bundle. name: its path within the bundle. path: where it lies on this host."""
+
+    name: str
+    path: Path
+    sha256: str
+    executable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """One runner, ready for a device.
+
+    command: what starts it, without its plan; to be run in the bundle's folder. sha256: of the names and contents of
+    all files.
+    """
+
+    runtime: Runtime
+    runtime_version: str
+    abi: Abi
+    files: tuple[BundleFile, ...]
+    command: tuple[str, ...]
+    sha256: str
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(file.path.stat().st_size for file in self.files)
+
+
+def build_bundle(runtime: Runtime, abi: Abi, *, wheels: Path | None = None, libraries: Path | None = None) -> Bundle:
+    """The bundle of `runtime` for devices of `abi`, built now unless an equal one lies intact in the cache.
+
+    wheels: a folder with the runtime's wheel for `abi`, for a machine without network ($POCKETNAS_WHEELS).
+    libraries: Android builds of the runtime's libraries, to be linked with the NDK ($POCKETNAS_ANDROID_LIBRARIES; see
+    `android_bench.runner.ndk`); without it, no NDK is used.
+
+    A second call costs milliseconds; concurrent calls build apart and the first to finish wins. Raises
+    MissingDependencyError when a compiler, a wheel or the NDK is missing, InputError for a library that does not fit,
+    MeasurementError when the compilation fails.
+    """
+    android = android_libraries(libraries)
+    kit = ndk_kit(runtime, abi, android) if android else linux_kit(runtime, abi, wheels)
+    folder = cache_dir() / "bundles" / f"{runtime}-{abi}-{_address(kit)}"
+    found = _read(folder, kit, runtime)
+    if found is None:
+        _build_into(folder, kit, runtime)
+        found = _read(folder, kit, runtime)
+        if found is None:
+            raise MeasurementError(f"the bundle {folder} is not what was written there; check the disk and build again")
+    return found
+
+
+def _address(kit: Kit) -> str:
+    """Of everything that goes into the bundle, by content."""
+    roots = [*(path.name for path in kit.sdk.library_paths), *kit.extra]
+    parts = made_of(kit.sdk, kit.compiler) | {
+        "layout": _LAYOUT,
+        "link": kit.link_flags,
+        "files": {name: sha256_file(path) for name, path in closure(kit, roots).items()},
+    }
+    return sha256_bytes(json.dumps(parts, sort_keys=True).encode())[:32]
+
+
+def _build_into(folder: Path, kit: Kit, runtime: Runtime) -> None:
+    """Build beside `folder` and rename into place, so that nobody ever sees half a bundle."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".build-", dir=folder.parent) as scratch:
+        built = Path(scratch) / "built"
+        (built / "lib").mkdir(parents=True)
+        runner = built / _RUNNER
+        compile_runner(kit.sdk, kit.compiler, runner, kit.link_flags)
+        libraries = closure(kit, [*read_elf(runner).needed, *kit.extra])
+        for name, path in libraries.items():
+            shutil.copyfile(path, built / "lib" / name)
+        origins = [f"lib/{name}: {kit.origin(name)}\n" for name in libraries]
+        write_text(built / _NOTICE, "".join([f"{_RUNNER}: PocketNAS, Apache-2.0\n", *origins]))
+        content = {
+            name: sha256_file(built / name) for name in [_NOTICE, _RUNNER, *(f"lib/{name}" for name in libraries)]
+        }
+        for name in content:
+            (built / name).chmod(0o755 if _executable(name, kit) else 0o644)
+        write_text(built / _CONTENT, json.dumps(content))
+        _put_in_place(built, folder, kit, runtime)
+
+
+def _put_in_place(built: Path, folder: Path, kit: Kit, runtime: Runtime) -> None:
+    """Rename a finished bundle to its place. An intact one that came first stays; a damaged one gives way."""
+    try:
+        built.rename(folder)
+    except OSError:
+        if _read(folder, kit, runtime) is None:
+            folder.rename(built.with_name("damaged"))
+            built.rename(folder)
+
+
+def _executable(name: str, kit: Kit) -> bool:
+    return name in (_RUNNER, kit.command[0])
+
+
+def _read(folder: Path, kit: Kit, runtime: Runtime) -> Bundle | None:
+    """The bundle in `folder`; None when there is none or a file of it is not what it was."""
+    path = folder / _CONTENT
+    try:
+        if path.stat().st_size > _MAX_CONTENT_BYTES:
+            return None
+        content = json.loads(path.read_bytes())
+        files = tuple(
+            BundleFile(name, folder / name, digest, _executable(name, kit)) for name, digest in sorted(content.items())
+        )
+        if any(sha256_file(file.path) != file.sha256 for file in files):
+            return None
+    except (OSError, ValueError, AttributeError, TypeError):
+        return None
+    names = "".join(f"{file.sha256}  {file.name}\n" for file in files)
+    return Bundle(runtime, kit.sdk.version, kit.compiler.abi, files, kit.command, sha256_bytes(names.encode()))
