@@ -2,11 +2,12 @@
 PYTHON ?= python3
 POCKETNAS := .venv/bin/pocketnas
 
-.PHONY: help setup demo test test-all lint clean
+.PHONY: help setup demo test test-all testbed lint clean
 
 help:
 	@echo "make demo      set up, then run the whole loop on this machine; ends in runs/demo/report.html"
 	@echo "make test      set up, then run the tests (make test-all: the slow ones too)"
+	@echo "make testbed   build the phone lookalike that tests over adb run on (once; root on Debian 12)"
 	@echo "make setup     virtual environment in .venv, dependencies, native runners, data"
 	@echo "make lint      ruff and mypy"
 	@echo "make clean     remove .venv (runs/ stays)"
@@ -24,6 +25,9 @@ test: .venv/ready
 
 test-all: .venv/ready
 	@.venv/bin/python -m pytest -n 2 --dist loadfile -m "not phone"
+
+testbed:
+	@./tests/lookalike/build.sh
 
 lint: .venv/ready
 	@.venv/bin/ruff check . && .venv/bin/ruff format --check . && .venv/bin/mypy
