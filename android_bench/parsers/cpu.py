@@ -1,0 +1,127 @@
+"""Cores, their frequencies and the clusters that they form: what /sys/devices/system/cpu tells.
+
+The files come as a mapping from path to content, as `files.parse_files` makes it of a phone's output. A missing file is
+normal: many phones let nobody read some of them.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from android_bench.parsers.text import excerpt, integer, name, unreadable
+
+CPU = "/sys/devices/system/cpu"
+CPU_FILES = (
+    f"{CPU}/possible",
+    f"{CPU}/online",
+    f"{CPU}/cpu[0-9]*/cpufreq/cpuinfo_max_freq",
+    f"{CPU}/cpu[0-9]*/cpufreq/scaling_max_freq",
+    f"{CPU}/cpu[0-9]*/cpufreq/scaling_min_freq",
+    f"{CPU}/cpu[0-9]*/cpufreq/scaling_cur_freq",
+    f"{CPU}/cpu[0-9]*/cpufreq/scaling_governor",
+)
+MAX_CORES = 1024
+_MAX_KHZ = 100_000_000
+_RANGE = re.compile(r"([0-9]{1,4})(?:-([0-9]{1,4}))?")
+_PATH = re.compile(rf"{CPU}/cpu([0-9]{{1,4}})/")
+
+
+@dataclass(frozen=True, slots=True)
+class Core:
+    """One core now. cpuinfo_max_freq_khz: what the hardware can do; scaling_max_freq_khz: what it is allowed to do."""
+
+    number: int
+    online: bool | None
+    governor: str | None
+    cpuinfo_max_freq_khz: int | None
+    scaling_max_freq_khz: int | None
+    scaling_min_freq_khz: int | None
+    scaling_cur_freq_khz: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class CpuState:
+    """A device's cores now. possible, online: their numbers; None where the device does not tell."""
+
+    possible: tuple[int, ...] | None
+    online: tuple[int, ...] | None
+    cores: tuple[Core, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Cluster:
+    """Cores of one kind. mask: as toybox's taskset wants it, hexadecimal without 0x."""
+
+    cores: tuple[int, ...]
+    max_freq_khz: int
+    mask: str
+
+
+def parse_cpu_list(text: str) -> tuple[int, ...]:
+    """Core numbers of the kernel's list syntax, such as "0-3,6", in order; "" is no core.
+
+    Raises UnreadableOutputError for text of another kind and for cores beyond `MAX_CORES`.
+    """
+    numbers: set[int] = set()
+    parts = text.strip().split(",") if text.strip() else []
+    for part in parts[:MAX_CORES]:
+        match = _RANGE.fullmatch(part)
+        first = int(match[1]) if match else -1
+        last = int(match[2] or match[1]) if match else -1
+        if not 0 <= first <= last < MAX_CORES:
+            raise unreadable("list of cores", f"no range of cores: {excerpt(part)}")
+        numbers.update(range(first, last + 1))
+    if len(parts) > MAX_CORES:
+        raise unreadable("list of cores", f"it has {len(parts)} parts")
+    return tuple(sorted(numbers))
+
+
+def core_mask(numbers: Iterable[int]) -> str:
+    """The cores as toybox's taskset takes them: hexadecimal, without 0x."""
+    return f"{sum(1 << number for number in set(numbers)):x}"
+
+
+def cpu_state(files: Mapping[str, str]) -> CpuState:
+    """The cores that `files` tell of. Raises UnreadableOutputError when a list of cores is none."""
+    possible = _list(files, "possible")
+    online = _list(files, "online")
+    numbers = {int(match[1]) for path in files if (match := _PATH.match(path))} | set(online or ())
+    if any(number >= MAX_CORES for number in numbers):
+        raise unreadable(CPU, f"more than {MAX_CORES} cores")
+    return CpuState(possible, online, tuple(_core(number, files, online) for number in sorted(numbers)))
+
+
+def clusters(cores: Iterable[Core]) -> tuple[Cluster, ...]:
+    """The cores that can be used, grouped by what their hardware can do, slowest first.
+
+    A core that is offline, or whose highest frequency is unknown, belongs to none.
+    """
+    groups: dict[int, list[int]] = {}
+    for core in cores:
+        if core.cpuinfo_max_freq_khz is not None and core.online is not False:
+            groups.setdefault(core.cpuinfo_max_freq_khz, []).append(core.number)
+    return tuple(
+        Cluster(tuple(sorted(numbers)), max_freq_khz, core_mask(numbers))
+        for max_freq_khz, numbers in sorted(groups.items())
+    )
+
+
+def _list(files: Mapping[str, str], file_name: str) -> tuple[int, ...] | None:
+    text = files.get(f"{CPU}/{file_name}")
+    return None if text is None else parse_cpu_list(text)
+
+
+def _core(number: int, files: Mapping[str, str], online: tuple[int, ...] | None) -> Core:
+    def khz(file_name: str) -> int | None:
+        return integer(files.get(f"{CPU}/cpu{number}/cpufreq/{file_name}"), 1, _MAX_KHZ)
+
+    switch = files.get(f"{CPU}/cpu{number}/online")
+    return Core(
+        number=number,
+        online={"0": False, "1": True}.get(switch or "") if online is None else number in online,
+        governor=name(files.get(f"{CPU}/cpu{number}/cpufreq/scaling_governor")),
+        cpuinfo_max_freq_khz=khz("cpuinfo_max_freq"),
+        scaling_max_freq_khz=khz("scaling_max_freq"),
+        scaling_min_freq_khz=khz("scaling_min_freq"),
+        scaling_cur_freq_khz=khz("scaling_cur_freq"),
+    )
