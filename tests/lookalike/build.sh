@@ -154,7 +154,7 @@ make_image() { # shared read-only by every lookalike. No /lib, no /usr, no loade
     [[ " ${toybox_commands//$'\n'/ } " != *" $command "* ]] || ln -s toybox "$image/system/bin/$command"
   done
   for command in $(commands); do ln -sfn "/system/stubs/$command" "$image/system/bin/$command"; done
-  printf '%s\n' root:x:0:0::/:/system/bin/sh shell:x:2000:2000::/:/system/bin/sh >"$image/system/etc/passwd"
+  printf '%s\n' root:x:0:0::/:/system/bin/sh system:x:1000:1000::/:/system/bin/sh shell:x:2000:2000::/:/system/bin/sh >"$image/system/etc/passwd"
   printf '%s\n' root:x:0: system:x:1000: input:x:1004: log:x:1007: adb:x:1011: sdcard_rw:x:1015: sdcard_r:x:1028: shell:x:2000: \
     net_bt_admin:x:3001: net_bt:x:3002: inet:x:3003: net_bw_stats:x:3006: readproc:x:3009: >"$image/system/etc/group"
   chmod -R u=rwX,go=rX "$image"

@@ -7,6 +7,7 @@ They skip with the reason where no lookalike can run.
 
 import contextlib
 import os
+import shutil
 import socket
 import subprocess
 import time
@@ -89,10 +90,12 @@ class AdbServer:
 
 
 @contextlib.contextmanager
-def running_adb_server(key: AdbKey, home: Path) -> Iterator[AdbServer]:
-    """An adb server on a free port, with its settings in `home`; ended at the end."""
-    program = adb_program()
+def running_adb_server(key: AdbKey, home: Path, program: Path | None = None) -> Iterator[AdbServer]:
+    """An adb server of this or the usual program on a free port, its settings in `home`; ended at the end."""
+    program = program or adb_program()
     port = free_port()
+    (home / ".android").mkdir()
+    shutil.copy(key.private, home / ".android" / "adbkey")  # or else the server makes one of its own
     env = {
         "PATH": f"{os.environ['PATH']}:{program.parent}",
         "HOME": str(home),

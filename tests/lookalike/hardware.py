@@ -56,6 +56,7 @@ class Hardware:
         assert self._program.stdin is not None
         assert self._program.stdout is not None
         with contextlib.suppress(BrokenPipeError):
+            self._program.stdin.write("end\n")
             self._program.stdin.close()
         self._program.wait(timeout=STOP_DEADLINE_S)
         self._program.stdout.close()

@@ -6,7 +6,7 @@
 #   PHONE        the phone's folder: root/ and storage/ (empty), stubs/, property/, adb_keys, sys/ and proc/ (files and folders shown in place of the host's)
 #   STORAGE_KIB  the size of /data/local/tmp
 # Standard input: `on` boots (answer: the process id that holds the phone's process namespace), `off` ends every process in it
-# (answer: off). At the end of input, which is also what the death of the tests' process brings, everything ends.
+# (answer: off), `end` ends everything for good, and so does the end of input, which the death of the tests' process brings.
 set -euo pipefail
 image=$1 phone=$2 port=$3 storage_kib=$4
 root=$phone/root
@@ -82,6 +82,7 @@ while read -r order; do
       shut
       echo off
       ;;
+    end) break ;;
   esac
 done
 shut
