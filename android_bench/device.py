@@ -3,8 +3,10 @@
 import json
 from dataclasses import asdict, dataclass, field
 
-from android_bench.runner.build import Abi
+from android_bench.guard import Guard
+from android_bench.runner.abi import Abi
 from android_bench.transport import Transport
+from android_bench.workspace import Workspace
 from pocketnas_base.errors import InputError
 from pocketnas_base.files import sha256_bytes
 
@@ -19,7 +21,8 @@ class Core:
 
 @dataclass(frozen=True, slots=True)
 class DeviceInfo:
-    """What latency depends on and does not change between two runs. None: the device does not say."""
+    """What latency depends on and does not change between two runs. None: the device does not say. build: Android's
+    own fingerprint of its system (ro.build.fingerprint)."""
 
     model: str | None
     soc: str | None
@@ -28,6 +31,7 @@ class DeviceInfo:
     kernel: str | None
     cpu_features: tuple[str, ...] | None
     cores: tuple[Core, ...]
+    build: str | None = None
 
     @property
     def fingerprint(self) -> str:
@@ -42,11 +46,20 @@ class Device:
     id: str
     info: DeviceInfo
     transport: Transport = field(repr=False, compare=False)
+    workspace: Workspace = field(repr=False, compare=False)
+    guard: Guard = field(repr=False, compare=False)
 
     def default_cores(self, threads: int) -> tuple[int, ...]:
-        """The cores that `threads` threads are pinned to unless the user says otherwise: the fastest, and of equals
-        the last, because a kernel puts its own work on the first ones."""
-        if threads > len(self.info.cores):
-            raise InputError(f"device {self.id} has {len(self.info.cores)} cores for {threads} threads")
-        ranked = sorted(self.info.cores, key=lambda core: (core.max_freq_khz or 0, core.number))
-        return tuple(sorted(core.number for core in ranked[-threads:]))
+        """The cores that `threads` threads are pinned to unless the user says otherwise: of one cluster, since threads
+        on unequal cores wait for the slowest; of the fastest that has enough; and of equals the last, because a
+        kernel puts its own work on the first ones. Raises InputError when no cluster has enough cores."""
+        clusters: dict[int, list[int]] = {}
+        for core in self.info.cores:
+            clusters.setdefault(core.max_freq_khz or 0, []).append(core.number)
+        for _, numbers in sorted(clusters.items(), reverse=True):
+            if len(numbers) >= threads:
+                return tuple(sorted(numbers)[-threads:])
+        largest = max(map(len, clusters.values()), default=0)
+        raise InputError(
+            f"device {self.id} has no {threads} equal cores: its largest cluster has {largest}; name cores"
+        )

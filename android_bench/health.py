@@ -1,33 +1,56 @@
-"""The state of a device around a measurement. What cannot be read is None, never guessed."""
+"""The state of a device around a measurement, read in one go. What cannot be read is None, never guessed."""
 
-import re
-from collections.abc import Mapping
+import secrets
+import shlex
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import PurePosixPath
+from typing import TypeVar
 
+from android_bench.errors import UnreadableOutputError
+from android_bench.parsers.battery import BatteryState, parse_battery
+from android_bench.parsers.cpu import CPU_FILES, Core, cpu_state
+from android_bench.parsers.files import parse_files
+from android_bench.parsers.power import PowerState, parse_low_power, parse_power
+from android_bench.parsers.proc import CoreTicks, Memory, parse_loadavg, parse_meminfo, parse_stat
+from android_bench.parsers.thermal import ThermalState, parse_thermal
+from android_bench.parsers.zones import ZONE_FILES, ZoneTemperature, zone_temperatures
 from android_bench.transport import Transport
 
-_CPU = "/sys/devices/system/cpu"
-_PATTERNS = (
-    "/proc/loadavg",
-    "/proc/stat",
-    "/proc/sys/kernel/random/boot_id",
-    f"{_CPU}/cpu[0-9]*/cpufreq/scaling_governor",
-    f"{_CPU}/cpu[0-9]*/cpufreq/scaling_max_freq",
-    f"{_CPU}/cpu[0-9]*/cpufreq/scaling_cur_freq",
-    "/sys/class/thermal/thermal_zone*/type",
-    "/sys/class/thermal/thermal_zone*/temp",
+_BOOT_ID = "/proc/sys/kernel/random/boot_id"
+_FILES = ("/proc/loadavg", "/proc/stat", "/proc/meminfo", _BOOT_ID, *CPU_FILES, *ZONE_FILES)
+_TIMEOUT_S = 30.0
+# `dumpsys power` prints hundreds of kilobytes; these are the lines that its parser reads.
+_POWER_LINES = (
+    "POWER MANAGER",
+    "Power Manager State:",
+    "Battery saver state machine:",
+    "mWakefulness=",
+    "Display Power: state",
+    "mIsPowered=",
+    "mDeviceIdleMode=",
+    "mLowPowerModeEnabled=",
 )
+_POWER = "dumpsys power | grep -A1 " + " ".join(f"-e {shlex.quote(line)}" for line in _POWER_LINES)
+_SERVICES = {
+    "battery": "dumpsys battery",
+    "thermal": "dumpsys thermalservice",
+    "power": _POWER,
+    "low_power": "settings get global low_power",
+}
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class CoreHealth:
-    """One core at one moment. busy, steal: clock ticks since boot, as /proc/stat counts them; steal is time that
-    the hypervisor gave to another machine."""
+    """One core at one moment. hardware_max_khz: what it can; max_freq_khz: what it is allowed. busy, steal: clock ticks
+    since boot, as /proc/stat counts them; steal is time that the hypervisor gave to another machine."""
 
     number: int
+    online: bool | None
     governor: str | None
+    hardware_max_khz: int | None
     max_freq_khz: int | None
     cur_freq_khz: int | None
     busy_ticks: int | None
@@ -35,83 +58,134 @@ class CoreHealth:
 
 
 @dataclass(frozen=True, slots=True)
-class Temperature:
-    """One thermal zone, named as the device names it."""
+class PhoneHealth:
+    """What Android's services say. None: the phone has no such service, or what it says is not understood; the latter
+    is named in `unreadable`, with the reason. low_power: the setting of the battery saver."""
 
-    zone: str
-    celsius: float
+    battery: BatteryState | None
+    thermal: ThermalState | None
+    power: PowerState | None
+    low_power: bool | None
+    unreadable: tuple[str, ...]
+
+    @property
+    def hottest_c(self) -> float | None:
+        """The hotter of skin and battery, the two that Android's own limits are about."""
+        known = [t.celsius for t in self.thermal.temperatures if t.kind in ("skin", "battery")] if self.thermal else []
+        if self.battery and self.battery.temperature_c is not None:
+            known.append(self.battery.temperature_c)
+        return max(known, default=None)
+
+    @property
+    def saving(self) -> bool | None:
+        """Whether the battery saver is on, as far as the power manager or else its setting tells."""
+        if self.power is not None and self.power.battery_saver is not None:
+            return self.power.battery_saver
+        return self.low_power
+
+    @property
+    def awake(self) -> bool | None:
+        """Whether the screen is on."""
+        if self.power is None or self.power.wakefulness is None:
+            return None
+        return self.power.wakefulness == "Awake"
 
 
 @dataclass(frozen=True, slots=True)
 class HealthSnapshot:
-    """One device at one moment. load_1min: its one-minute load average. runnable: tasks that wanted a core."""
+    """One device at one moment. load_1min: its one-minute load average. runnable: tasks that wanted a core. phone: what
+    only Android tells."""
 
     taken_at: str
     boot_id: str | None
     load_1min: float | None
     runnable: int | None
+    available_kb: int | None
     cores: tuple[CoreHealth, ...]
-    temperatures: tuple[Temperature, ...]
+    temperatures: tuple[ZoneTemperature, ...]
+    phone: PhoneHealth | None = None
 
 
-def snapshot(transport: Transport) -> HealthSnapshot:
-    """Read the device's state now."""
-    files = transport.read_files(_PATTERNS)
-    load = files.get("/proc/loadavg", "").split()
-    stat = files.get("/proc/stat", "")
-    runnable = re.search(r"^procs_running (\d+)$", stat, re.MULTILINE)
+def snapshot(transport: Transport, *, android: bool) -> HealthSnapshot:
+    """Read the device's state now: one command. android: ask Android's services too.
+
+    Raises DeviceError when the device cannot be reached, UnreadableOutputError when it answers something else.
+    """
+    mark = secrets.token_hex(8)
+    # The mark is printed in two halves: a list of processes in some service's dump must not show it whole.
+    between = f"echo; echo {mark[:8]}''{mark[8:]}"
+    commands = [f'grep -s -H "" {" ".join(_FILES)}']
+    if android:
+        commands += _SERVICES.values()
+    done = transport.run(("sh", "-c", f"; {between}; ".join(commands)), timeout_s=_TIMEOUT_S)
+    sections = done.stdout.split(f"\n{mark}\n".encode())
+    if len(sections) != len(commands):
+        raise UnreadableOutputError(f"the device's state came in {len(sections)} parts instead of {len(commands)}")
+    files = parse_files(sections[0])
+    phone = _phone(dict(zip(_SERVICES, sections[1:], strict=True))) if android else None
+    return from_files(files, phone)
+
+
+def from_files(files: Mapping[str, str], phone: PhoneHealth | None = None) -> HealthSnapshot:
+    """The state that these files, by path, tell of."""
+    load = _readable(parse_loadavg, files.get("/proc/loadavg"))
+    stat = _readable(parse_stat, files.get("/proc/stat"))
+    memory = _readable(parse_meminfo, files.get("/proc/meminfo")) or Memory(None, None)
     return HealthSnapshot(
         taken_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        boot_id=files.get("/proc/sys/kernel/random/boot_id") or None,
-        load_1min=_number(load[0]) if load else None,
-        runnable=int(runnable[1]) if runnable else None,
-        cores=_cores(files, stat),
-        temperatures=_temperatures(files),
+        boot_id=files.get(_BOOT_ID) or None,
+        load_1min=load.minutes_1 if load else None,
+        runnable=stat.running if stat else None,
+        available_kb=memory.available_kb,
+        cores=_cores(cpu_state(files).cores, stat.cores if stat else ()),
+        temperatures=zone_temperatures(files),
+        phone=phone,
     )
 
 
-def _cores(files: Mapping[str, str], stat: str) -> tuple[CoreHealth, ...]:
-    ticks = {
-        int(number): [int(value) for value in values.split()]
-        for number, values in re.findall(r"^cpu(\d+) ([\d ]+)$", stat, re.MULTILINE)
-    }
-    numbers = set(ticks) | {int(match[1]) for path in files if (match := re.match(rf"{_CPU}/cpu(\d+)/", path))}
-    cores = []
-    for number in sorted(numbers):
-        frequency = f"{_CPU}/cpu{number}/cpufreq"
-        counted = ticks.get(number, [])
-        cores.append(
+def _cores(clocks: tuple[Core, ...], ticks: tuple[CoreTicks, ...]) -> tuple[CoreHealth, ...]:
+    by_number = {core.number: core for core in clocks}
+    counted = {core.number: core for core in ticks}
+    found = []
+    for number in sorted(by_number.keys() | counted.keys()):
+        clock, tick = by_number.get(number), counted.get(number)
+        found.append(
             CoreHealth(
                 number,
-                files.get(f"{frequency}/scaling_governor") or None,
-                _integer(files.get(f"{frequency}/scaling_max_freq")),
-                _integer(files.get(f"{frequency}/scaling_cur_freq")),
-                # user, nice, system, idle, iowait, irq, softirq, steal, ... (proc_stat(5))
-                sum(counted[:3]) + sum(counted[5:7]) if len(counted) >= 7 else None,
-                counted[7] if len(counted) >= 8 else None,
+                clock.online if clock else None,
+                clock.governor if clock else None,
+                clock.cpuinfo_max_freq_khz if clock else None,
+                clock.scaling_max_freq_khz if clock else None,
+                clock.scaling_cur_freq_khz if clock else None,
+                tick.busy if tick else None,
+                tick.steal if tick else None,
             )
         )
-    return tuple(cores)
-
-
-def _temperatures(files: Mapping[str, str]) -> tuple[Temperature, ...]:
-    """Zones in millidegrees; readings outside -40..150 °C are a sensor's way to say that it has none."""
-    found = []
-    for path, text in files.items():
-        place = PurePosixPath(path)
-        millidegrees = _number(text) if place.name == "temp" else None
-        if millidegrees is not None and -40_000 <= millidegrees <= 150_000:
-            zone = files.get(str(place.with_name("type"))) or place.parent.name
-            found.append(Temperature(zone, millidegrees / 1000))
     return tuple(found)
 
 
-def _integer(text: str | None) -> int | None:
-    return int(text) if text and text.isdecimal() else None
+def _phone(sections: Mapping[str, bytes]) -> PhoneHealth:
+    unreadable: list[str] = []
+
+    def read(parser: Callable[[bytes], T | None], name: str) -> T | None:
+        try:
+            return parser(sections[name])
+        except UnreadableOutputError as error:
+            unreadable.append(str(error))
+            return None
+
+    return PhoneHealth(
+        battery=read(parse_battery, "battery"),
+        thermal=read(parse_thermal, "thermal"),
+        power=read(parse_power, "power"),
+        low_power=read(parse_low_power, "low_power"),
+        unreadable=tuple(unreadable),
+    )
 
 
-def _number(text: str) -> float | None:
+def _readable(parser: Callable[[str], T], text: str | None) -> T | None:
+    """None for a file that is missing or not what it should be: both are normal somewhere."""
     try:
-        return float(text)
-    except ValueError:
+        return parser(text) if text is not None else None
+    except UnreadableOutputError:
         return None

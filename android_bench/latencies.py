@@ -1,12 +1,12 @@
 """The latencies of a session, from its stored readings."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
 from android_bench.statistics import Summary, drift_factors, summarise
-from android_bench.store import Reading, SampleStore
+from android_bench.store import Reading, SampleStore, counts
 from pocketnas_base.errors import InputError
 
 
@@ -18,13 +18,16 @@ def readings(store: SampleStore, session_key: str) -> list[Reading]:
     return found
 
 
-def latencies(store: SampleStore, session_key: str, *, correct_drift: bool = True) -> dict[str, Summary]:
-    """The latency of every job of a session, by job id.
+def latencies(
+    store: SampleStore, session_key: str, *, correct_drift: bool = True, tolerated: Collection[str] = ()
+) -> dict[str, Summary]:
+    """The latency of every job of a session, by job id; void measurements do not count.
 
     A job that was measured again with another file counts with the newest alone. correct_drift: divide out what the
-    sentinel shows of the device's drift. Raises InputError when the session has no samples.
+    sentinel shows of the device's drift. tolerated: reasons that do not make a measurement void. Raises InputError when
+    the session has no samples.
     """
-    found = readings(store, session_key)
+    found = [reading for reading in readings(store, session_key) if counts(reading, tolerated)]
     drift = drift_of(found) if correct_drift else {}
     jobs: dict[str, list[Reading]] = defaultdict(list)
     for reading in found:

@@ -12,10 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from android_bench.device import Core, Device, DeviceInfo
-from android_bench.runner.build import Runner, host_abi
+from android_bench.guard import LocalGuard
+from android_bench.runner.abi import host_abi
 from android_bench.transport import MAX_KEPT_BYTES, Completed, FileStat
+from android_bench.workspace import LocalWorkspace
 from pocketnas_base.errors import DeviceError, MeasurementError
-from pocketnas_base.files import replacing, sha256_file
+from pocketnas_base.files import replacing
 
 MAX_TEXT_BYTES = 1024 * 1024
 _READ_BYTES = 64 * 1024
@@ -120,49 +122,21 @@ class LocalTransport:
             raise DeviceError(f"{path} cannot be looked at: {error.strerror}") from error
         return FileStat(found.st_size, found.st_mode)
 
-    def place(self, source: Path, sha256: str) -> str:
-        """The file's own absolute path. Raises DeviceError when its content is not what it was."""
-        try:
-            found = sha256_file(source)
-        except OSError as error:
-            raise DeviceError(f"{source} cannot be read: {error.strerror}") from error
-        if found != sha256:
-            raise DeviceError(f"{source} has changed since it was described; start again with the new file")
-        return str(source.resolve())
-
-    def install(self, runner: Runner) -> tuple[str, ...]:
-        return (str(runner.path),)
-
-    def read_files(self, patterns: Sequence[str]) -> dict[str, str]:
-        texts = {}
-        for pattern in patterns:
-            for path in sorted(Path("/").glob(pattern.lstrip("/"))):
-                try:
-                    with path.open("rb") as file:
-                        texts[str(path)] = file.read(MAX_TEXT_BYTES).decode(errors="replace").strip()
-                except OSError:
-                    continue
-        return texts
+    def close(self) -> None:
+        """Nothing is held."""
 
 
 def open_local() -> Device:
     """This machine as a device. Raises MissingDependencyError where no runner can be built for it."""
-    return Device("local", local_info(), LocalTransport())
+    transport = LocalTransport()
+    return Device("local", local_info(), transport, LocalWorkspace(), LocalGuard(transport))
 
 
 def local_info() -> DeviceInfo:
     """What this machine says of itself; what it does not say is None."""
-    files = LocalTransport().read_files(
-        (
-            "/proc/cpuinfo",
-            "/sys/class/dmi/id/product_name",
-            "/sys/firmware/devicetree/base/model",
-            "/sys/devices/system/cpu/cpu[0-9]*/cpufreq/cpuinfo_max_freq",
-        )
-    )
-    cpu = _first_cpu(files.get("/proc/cpuinfo", ""))
+    cpu = _first_cpu(_read("/proc/cpuinfo"))
     features = cpu.get("flags", cpu.get("Features", "")).split()
-    model = files.get("/sys/class/dmi/id/product_name") or files.get("/sys/firmware/devicetree/base/model")
+    model = _read("/sys/class/dmi/id/product_name") or _read("/sys/firmware/devicetree/base/model")
     return DeviceInfo(
         model=model.strip("\0 ") if model else None,
         soc=cpu.get("model name") or cpu.get("Hardware"),
@@ -171,10 +145,19 @@ def local_info() -> DeviceInfo:
         kernel=platform.release() or None,
         cpu_features=tuple(sorted(features)) or None,
         cores=tuple(
-            Core(number, _integer(files.get(f"/sys/devices/system/cpu/cpu{number}/cpufreq/cpuinfo_max_freq")))
+            Core(number, _integer(_read(f"/sys/devices/system/cpu/cpu{number}/cpufreq/cpuinfo_max_freq")))
             for number in sorted(os.sched_getaffinity(0))
         ),
     )
+
+
+def _read(path: str) -> str:
+    """A small text file of the kernel's, stripped; "" where it cannot be read."""
+    try:
+        with Path(path).open("rb") as file:
+            return file.read(MAX_TEXT_BYTES).decode(errors="replace").strip()
+    except OSError:
+        return ""
 
 
 def _start(argv: Sequence[str]) -> "subprocess.Popen[bytes]":
@@ -225,5 +208,5 @@ def _os_version() -> str | None:
         return None
 
 
-def _integer(text: str | None) -> int | None:
-    return int(text) if text and text.isdecimal() else None
+def _integer(text: str) -> int | None:
+    return int(text) if text.isdecimal() else None

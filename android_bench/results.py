@@ -2,18 +2,30 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from android_bench.checksum import unseal
+from android_bench.errors import DamagedLineError
 from android_bench.protocol import MAX_RUNS
 from pocketnas_base.errors import MeasurementError
 
 MAX_LINE_BYTES = 8 * 1024 * 1024
 MAX_CORES = 1024
+MAX_OPERATORS = 4096
+MAX_DELEGATES = 64
+_MAX_REASON_LENGTH = 200
 
 _Nanoseconds = Annotated[int, Field(ge=0, lt=2**63)]
 _Count = Annotated[int, Field(ge=0, lt=2**63)]
 _Text = Annotated[str, Field(max_length=4096)]
+
+
+def _printable(text: str) -> str:
+    """Nothing in it moves a terminal's cursor or starts a new line."""
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
+_ShownText = Annotated[_Text, AfterValidator(_printable)]
 
 
 class _Line(BaseModel):
@@ -60,25 +72,66 @@ class MeasurementLine(_Line):
         return tuple(number for number in range(mask.bit_length()) if mask >> number & 1)
 
 
+class OperatorTime(_Line):
+    """One operator of a model over all runs of a profile.
+
+    name: which one, kind: what it does, both in the runtime's words and as found in the model's file: text to show,
+    never to act on. median_ns: over the runs, of the time that all its calls in a run took together.
+    resolution_ns: of the clock that the runtime measures it with. delegated: None where the runtime does not say.
+    """
+
+    index: _Count
+    name: _ShownText
+    kind: _ShownText
+    median_ns: _Nanoseconds
+    total_ns: _Nanoseconds
+    calls: Annotated[int, Field(ge=1, lt=2**63)]
+    resolution_ns: Annotated[int, Field(ge=1, lt=2**63)]
+    delegated: bool | None
+
+
+class DelegateCoverage(_Line):
+    """How much of a model's graph a delegate runs, and in how many parts; None where the runtime does not say."""
+
+    name: _ShownText
+    nodes: _Count | None
+    of_nodes: _Count | None
+    partitions: _Count | None
+
+
+class ProfileLine(_Line):
+    """How long each operator of one model took, in runs of their own after its measurement. The runtime's notes cost
+    time: median_run_ns, of one whole run, is more than the model's latency."""
+
+    type: Literal["profile"]
+    id: _Text
+    sequence: _Count
+    runs: Annotated[int, Field(ge=1, le=1000)]
+    median_run_ns: _Nanoseconds
+    operators: Annotated[list[OperatorTime], Field(min_length=1, max_length=MAX_OPERATORS)]
+    delegates: Annotated[list[DelegateCoverage], Field(max_length=MAX_DELEGATES)]
+
+
 class ErrorLine(_Line):
-    """One model that could not be measured, or (`output`) computes something else than its reference."""
+    """One model that could not be measured, or (`output`) computes something else than its reference, or (`profile`)
+    was measured, but cannot be profiled."""
 
     type: Literal["error"]
     id: _Text
     sequence: _Count
-    kind: Literal["model", "output"]
-    message: _Text
+    kind: Literal["model", "output", "profile"]
+    message: _ShownText
 
 
 class DoneLine(_Line):
-    """The last line."""
+    """The last line. errors: models that could not be measured; a missing profile is not counted."""
 
     type: Literal["done"]
     models: _Count
     errors: _Count
 
 
-RunnerLine = HelloLine | MeasurementLine | ErrorLine | DoneLine
+RunnerLine = HelloLine | MeasurementLine | ProfileLine | ErrorLine | DoneLine
 
 _ADAPTER: TypeAdapter[RunnerLine] = TypeAdapter(Annotated[RunnerLine, Field(discriminator="type")])
 
@@ -88,10 +141,11 @@ def parse_line(line: bytes) -> RunnerLine:
     runner of this version writes."""
     text = unseal(line)
     if text is None:
-        raise MeasurementError("a line of the runner was damaged on its way: its checksum is missing or wrong")
+        raise DamagedLineError("a line of the runner was damaged on its way: its checksum is missing or wrong")
     try:
         return _ADAPTER.validate_json(text)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         place = ".".join(str(part) for part in first["loc"]) or "line"
-        raise MeasurementError(f"the runner wrote a line that is not a result: {place}: {first['msg']}") from None
+        reason = _printable(f"{place}: {first['msg']}")[:_MAX_REASON_LENGTH]
+        raise MeasurementError(f"the runner wrote a line that is not a result: {reason}") from None

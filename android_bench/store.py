@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -12,13 +12,15 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from android_bench.change import Change
 from android_bench.health import HealthSnapshot
+from android_bench.reasons import Reason
 from android_bench.results import MeasurementLine
 from android_bench.schedule import Role, Step
 from pocketnas_base.artifact import Runtime
 from pocketnas_base.errors import InputError, MeasurementError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _APPLICATION_ID = 0x504E4153  # "PNAS"
 _SAMPLE = np.dtype("<i8")
 
@@ -44,6 +46,24 @@ CREATE TABLE measurement (
 );
 CREATE INDEX measurement_process ON measurement(process_id);
 """
+_SCHEMA_2 = """
+ALTER TABLE measurement ADD COLUMN cores_ran TEXT;
+CREATE TABLE void (
+    id INTEGER PRIMARY KEY, measurement_id INTEGER NOT NULL REFERENCES measurement(id), reason TEXT NOT NULL,
+    detail TEXT NOT NULL, created_at TEXT NOT NULL
+);
+CREATE INDEX void_measurement ON void(measurement_id);
+CREATE TABLE change (
+    id INTEGER PRIMARY KEY, session_key TEXT NOT NULL REFERENCES session(key), created_at TEXT NOT NULL,
+    setting TEXT NOT NULL, before TEXT, wanted TEXT NOT NULL, outcome TEXT NOT NULL, detail TEXT NOT NULL
+);
+CREATE TABLE profile (
+    id INTEGER PRIMARY KEY, process_id INTEGER NOT NULL REFERENCES process(id), job_id TEXT NOT NULL,
+    artifact_sha256 TEXT NOT NULL, body TEXT NOT NULL
+);
+"""
+_TABLES_1 = ("session", "process", "process_end", "measurement")
+_TABLES_2 = ("void", "change", "profile")
 _APPEND_ONLY = """
 CREATE TRIGGER {table}_no_{verb} BEFORE {verb} ON {table}
 BEGIN SELECT RAISE(ABORT, 'samples are only ever added'); END;
@@ -70,7 +90,7 @@ class Reading:
     """One measurement as stored: the samples of one artifact in one process. Arrays are int64, nanoseconds.
 
     process: the operating system's process, unique in the file. round: which of the protocol's processes it counts
-    for; a round that was interrupted has several processes.
+    for; a round that was interrupted has several processes. voids: the ids of the reasons why it should not be counted.
     """
 
     process: int
@@ -91,6 +111,8 @@ class Reading:
     voluntary_switches: int | None
     involuntary_switches: int | None
     peak_rss_kb: int | None
+    cores_ran: tuple[int, ...] = ()
+    voids: tuple[str, ...] = ()
 
     @property
     def median_ns(self) -> float:
@@ -171,13 +193,14 @@ class SampleStore:
                 "INSERT INTO process_end VALUES (?, ?, ?, ?)", (process, _now(), outcome, _to_json(asdict(health)))
             )
 
-    def add_measurement(self, process: int, step: Step, line: MeasurementLine) -> None:
-        """Keep one measurement; when this returns, it survives the death of this program."""
+    def add_measurement(self, process: int, step: Step, line: MeasurementLine) -> int:
+        """Keep one measurement; when this returns, it survives the death of this program. Returns its number."""
         with self._writing():
-            self._connection.execute(
+            cursor = self._connection.execute(
                 "INSERT INTO measurement (process_id, role, job_id, artifact_sha256, precision, sequence, started_ns,"
                 " load_ns, first_ns, warmup_ns, samples_ns, output_error, cpus_allowed, voluntary_switches,"
-                " involuntary_switches, peak_rss_kb) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " involuntary_switches, peak_rss_kb, cores_ran)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     process,
                     step.role,
@@ -195,15 +218,61 @@ class SampleStore:
                     line.voluntary_switches,
                     line.involuntary_switches,
                     line.peak_rss_kb,
+                    json.dumps(sorted(line.cores_ran)),
                 ),
             )
+        assert cursor.lastrowid is not None
+        return cursor.lastrowid
 
-    def measured(self, key: str) -> set[tuple[int, str, str]]:
-        """What a session has already: (round, job id, artifact sha256)."""
+    def add_voids(self, measurements: Iterable[int], reasons: Iterable[Reason]) -> None:
+        """Note that measurements should not be counted, and why. The samples stay."""
+        rows = [(number, reason.id, reason.detail, _now()) for number in measurements for reason in reasons]
+        with self._writing():
+            self._connection.executemany(
+                "INSERT INTO void (measurement_id, reason, detail, created_at) VALUES (?, ?, ?, ?)", rows
+            )
+
+    def add_changes(self, key: str, changes: Iterable[Change]) -> None:
+        """Note what was changed on the device for a session."""
+        rows = [(key, _now(), c.setting, c.before, c.wanted, c.outcome, c.detail) for c in changes]
+        with self._writing():
+            self._connection.executemany(
+                "INSERT INTO change (session_key, created_at, setting, before, wanted, outcome, detail)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                rows,
+            )
+
+    def changes(self, key: str) -> list[Change]:
+        """What was changed on the device for a session, in that order."""
+        rows = self._rows("SELECT * FROM change WHERE session_key = ? ORDER BY id", (key,))
+        return [Change(row["setting"], row["before"], row["wanted"], row["outcome"], row["detail"]) for row in rows]
+
+    def add_profile(self, process: int, step: Step, body: str) -> None:
+        """Keep what each operator of a model took, as the runner's own JSON."""
+        with self._writing():
+            self._connection.execute(
+                "INSERT INTO profile (process_id, job_id, artifact_sha256, body) VALUES (?, ?, ?, ?)",
+                (process, step.job.id, step.job.artifact.sha256, body),
+            )
+
+    def profiles(self, key: str) -> dict[str, str]:
+        """The newest profile of each job of a session, as JSON, by job id."""
+        rows = self._rows(
+            "SELECT f.job_id, f.body FROM profile f JOIN process p ON p.id = f.process_id WHERE p.session_key = ?"
+            " ORDER BY f.id",
+            (key,),
+        )
+        return {str(row["job_id"]): str(row["body"]) for row in rows}
+
+    def measured(self, key: str, tolerated: Collection[str] = ()) -> set[tuple[int, str, str]]:
+        """What a session has already: (round, job id, artifact sha256). Void measurements do not count, unless each
+        of their reasons is tolerated."""
+        tolerate = ",".join("?" * len(tolerated))
         rows = self._rows(
             "SELECT p.round, m.job_id, m.artifact_sha256 FROM measurement m JOIN process p ON p.id = m.process_id"
-            " WHERE p.session_key = ? AND m.role = 'job'",
-            (key,),
+            " WHERE p.session_key = ? AND m.role = 'job' AND NOT EXISTS"
+            f" (SELECT 1 FROM void v WHERE v.measurement_id = m.id AND v.reason NOT IN ({tolerate}))",
+            (key, *tolerated),
         )
         return {(int(row["round"]), str(row["job_id"]), str(row["artifact_sha256"])) for row in rows}
 
@@ -236,15 +305,18 @@ class SampleStore:
         ]
 
     def readings(self, key: str) -> list[Reading]:
-        """Every measurement of a session, sentinels among them, in the order in which they were taken."""
+        """Every measurement of a session, sentinels and void ones among them, in the order in which they were taken."""
+        voids: dict[int, list[str]] = {}
+        for row in self._rows("SELECT measurement_id, reason FROM void ORDER BY id", ()):
+            voids.setdefault(row["measurement_id"], []).append(row["reason"])
         rows = self._rows(
             "SELECT m.*, p.round, p.runtime FROM measurement m JOIN process p ON p.id = m.process_id"
             " WHERE p.session_key = ? ORDER BY m.id",
             (key,),
         )
-        return [self._reading(row) for row in rows]
+        return [self._reading(row, tuple(dict.fromkeys(voids.get(row["id"], ())))) for row in rows]
 
-    def _reading(self, row: sqlite3.Row) -> Reading:
+    def _reading(self, row: sqlite3.Row, voids: tuple[str, ...]) -> Reading:
         samples = _from_blob(row["samples_ns"])
         if samples is None or len(samples) == 0:
             raise InputError(f"the sample store {self._path} is damaged: measurement {row['id']} has no samples")
@@ -268,6 +340,8 @@ class SampleStore:
             voluntary_switches=row["voluntary_switches"],
             involuntary_switches=row["involuntary_switches"],
             peak_rss_kb=row["peak_rss_kb"],
+            cores_ran=tuple(json.loads(row["cores_ran"] or "[]")),
+            voids=voids,
         )
 
     def _prepare(self) -> None:
@@ -283,6 +357,8 @@ class SampleStore:
             self._create()
         elif application != _APPLICATION_ID:
             raise InputError(f"{self._path} is a database, but not a sample store")
+        elif version == 1:
+            self._extend()
         elif version != SCHEMA_VERSION:
             raise InputError(
                 f"the sample store {self._path} has version {version}, this program reads version {SCHEMA_VERSION};"
@@ -290,16 +366,18 @@ class SampleStore:
             )
 
     def _create(self) -> None:
-        triggers = "".join(
-            _APPEND_ONLY.format(table=table, verb=verb)
-            for table in ("session", "process", "process_end", "measurement")
-            for verb in ("UPDATE", "DELETE")
-        )
         with self._guarded():
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.executescript(
-                f"BEGIN IMMEDIATE; {_SCHEMA} {triggers} PRAGMA application_id = {_APPLICATION_ID};"
-                f" PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+                f"BEGIN IMMEDIATE; {_SCHEMA} {_triggers(_TABLES_1)} {_SCHEMA_2} {_triggers(_TABLES_2)}"
+                f" PRAGMA application_id = {_APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+            )
+
+    def _extend(self) -> None:
+        """Version 1 knew no void measurements; its samples stay as they are."""
+        with self._guarded():
+            self._connection.executescript(
+                f"BEGIN IMMEDIATE; {_SCHEMA_2} {_triggers(_TABLES_2)} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
             )
 
     @contextmanager
@@ -324,6 +402,15 @@ class SampleStore:
             return self._connection.execute(query, values).fetchall()
         except sqlite3.Error as error:
             raise InputError(f"the sample store {self._path} cannot be read: {error}") from error
+
+
+def counts(reading: Reading, tolerated: Collection[str] = ()) -> bool:
+    """Whether a measurement counts: it is not void, or each of its reasons is tolerated."""
+    return set(reading.voids) <= set(tolerated)
+
+
+def _triggers(tables: Iterable[str]) -> str:
+    return "".join(_APPEND_ONLY.format(table=table, verb=verb) for table in tables for verb in ("UPDATE", "DELETE"))
 
 
 def _from_blob(blob: object) -> NDArray[np.int64] | None:

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from android_bench.runner.build import Runner
-
 
 @dataclass(frozen=True, slots=True)
 class Completed:
@@ -72,17 +70,6 @@ class Transport(Protocol):
         """What is at `path` on the device; None when nothing is."""
         ...
 
-    def place(self, source: Path, sha256: str) -> str:
-        """Make a file of this host, of known content, readable on the device. Returns its path there."""
-        ...
-
-    def install(self, runner: Runner) -> tuple[str, ...]:
-        """Make a runner ready to start on the device. Returns the command that starts it, without its plan."""
-        ...
-
-    def read_files(self, patterns: Sequence[str]) -> dict[str, str]:
-        """The content, stripped, of every readable small text file on the device whose path matches a pattern.
-
-        What cannot be read is left out: on a phone that is normal for much of /sys.
-        """
+    def close(self) -> None:
+        """Let go of the device. The next call reaches for it again."""
         ...

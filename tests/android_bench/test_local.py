@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from android_bench.device import Core, Device, DeviceInfo
+from android_bench.guard import LocalGuard
 from android_bench.local import LocalTransport, local_info
+from android_bench.workspace import KnownFile, LocalWorkspace
 from pocketnas_base.errors import DeviceError, InputError, MeasurementError
 from pocketnas_base.files import sha256_bytes
 
@@ -84,8 +86,8 @@ def test_leaving_a_stream_kills_the_program_and_its_children(tmp_path: Path) -> 
         assert next(iter(lines)) == b"started"
     child = int(pid.read_text())
     for _ in range(100):
-        state = TRANSPORT.read_files([f"/proc/{child}/stat"]).get(f"/proc/{child}/stat", ") Z").rpartition(")")[2]
-        if state.split()[0] == "Z":
+        stat = Path(f"/proc/{child}/stat")
+        if not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z":
             break
         time.sleep(0.05)
     else:
@@ -110,9 +112,11 @@ def test_files_are_pushed_and_pulled_whole(tmp_path: Path) -> None:
 def test_file_that_changed_since_it_was_described_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "model"
     path.write_bytes(b"one")
-    assert TRANSPORT.place(path, sha256_bytes(b"one")) == str(path)
+    one = KnownFile(path, sha256_bytes(b"one"))
+    assert LocalWorkspace().place([one]) == {one.sha256: str(path)}
+    path.write_bytes(b"two")
     with pytest.raises(DeviceError, match="has changed since it was described"):
-        TRANSPORT.place(path, sha256_bytes(b"two"))
+        LocalWorkspace().place([one])
 
 
 def test_this_machine_describes_itself() -> None:
@@ -124,16 +128,19 @@ def test_this_machine_describes_itself() -> None:
 
 
 def device(*cores: Core) -> Device:
-    return Device("d", DeviceInfo(None, None, "arm64-v8a", None, None, None, cores), TRANSPORT)
+    info = DeviceInfo(None, None, "arm64-v8a", None, None, None, cores)
+    return Device("d", info, TRANSPORT, LocalWorkspace(), LocalGuard(TRANSPORT))
 
 
-def test_default_cores_are_the_fastest_and_of_equals_the_last() -> None:
-    phone = device(Core(0, 1_800_000), Core(1, 1_800_000), Core(6, 2_800_000), Core(7, 2_400_000))
-    assert phone.default_cores(1) == (6,)
-    assert phone.default_cores(3) == (1, 6, 7)
+def test_default_cores_are_of_the_fastest_cluster_that_has_enough_and_of_equals_the_last() -> None:
+    little, big = [Core(n, 1_800_000) for n in range(4)], [Core(n, 2_400_000) for n in (4, 5, 6)]
+    phone = device(*little, *big, Core(7, 2_800_000))
+    assert phone.default_cores(1) == (7,)
+    assert phone.default_cores(2) == (5, 6)
+    assert phone.default_cores(4) == (0, 1, 2, 3)
     assert device(Core(0, None), Core(1, None)).default_cores(1) == (1,)
 
 
-def test_more_threads_than_cores_are_refused() -> None:
-    with pytest.raises(InputError, match="device d has 1 cores for 2 threads"):
-        device(Core(0, None)).default_cores(2)
+def test_more_threads_than_equal_cores_are_refused() -> None:
+    with pytest.raises(InputError, match="device d has no 2 equal cores: its largest cluster has 1; name cores"):
+        device(Core(0, 1_800_000), Core(1, 2_800_000)).default_cores(2)

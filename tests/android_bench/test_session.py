@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from android_bench.local import LocalTransport
 from android_bench.protocol import Protocol
 from android_bench.session import measure
 from android_bench.store import SampleStore
+from android_bench.workspace import KnownFile, LocalWorkspace
 from pocketnas_base.errors import DeviceError, InputError, MeasurementError
 
 
@@ -222,7 +223,7 @@ class _Lines:
     [
         (b'"id":"conv1', b'"id":"conv9', "answered for conv9.tflite, which was not its turn"),
         (b'"sequence":1', b'"sequence":2', "which was not its turn"),
-        (b'"cpus_allowed":"', b'"cpus_allowed":"f0', "something moved the runner"),
+        (b'"cpus_allowed":"', b'"cpus_allowed":"f0', "stay void after 2 repetitions .wrong-cores: it was allowed"),
         (b'"runtime":"tflite"', b'"runtime":"executorch"', "says that it is one for executorch"),
         (b'"schema_version":2', b'"schema_version":3', "not a result: hello.schema_version"),
         (b'"type":"done"', b'"type":"gone"', "not a result"),
@@ -269,17 +270,17 @@ def test_line_that_is_damaged_on_its_way_is_not_believed(
 def test_output_that_was_not_checked_is_not_believed(
     device: Device, tflite_models: list[Model], quick: Protocol, store: SampleStore
 ) -> None:
-    class Unchecked(LocalTransport):
-        def place(self, source: Path, sha256: str) -> str:
-            if source.suffix == ".jsonl":
+    class Unchecked(LocalWorkspace):
+        def place(self, files: Collection[KnownFile]) -> dict[str, str]:
+            placed = super().place(files)
+            for source in (file.path for file in files if file.path.suffix == ".jsonl"):
                 lines = [(unseal(line) or b"").replace(b'.out"', b'.in"') for line in source.read_bytes().splitlines()]
                 source.write_bytes(b"".join(seal(line) + b"\n" for line in lines))
-                return str(source)
-            return super().place(source, sha256)
+            return placed
 
     jobs = [tflite_models[0].job()]
     with pytest.raises(MeasurementError, match=r"conv0\.tflite cannot be measured"):
-        measure(dataclasses.replace(device, transport=Unchecked()), jobs, quick, store)
+        measure(dataclasses.replace(device, workspace=Unchecked()), jobs, quick, store)
 
 
 def test_sentinel_that_no_job_bears_is_refused(

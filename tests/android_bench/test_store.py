@@ -18,7 +18,7 @@ from android_bench.store import SampleStore, SessionRecord
 from pocketnas_base.artifact import Artifact
 from pocketnas_base.errors import InputError, MeasurementError
 
-HEALTH = HealthSnapshot("2026-01-01T00:00:00+00:00", None, 0.5, None, (), ())
+HEALTH = HealthSnapshot("2026-01-01T00:00:00+00:00", None, 0.5, None, None, (), ())
 RECORD = SessionRecord("key", "local", "print", {"model": None}, {"tflite": {"version": "1"}}, {"seed": 0}, "0.1")
 
 
@@ -132,7 +132,7 @@ def test_store_of_another_version_is_refused(tmp_path: Path) -> None:
     SampleStore.open(tmp_path / "s").close()
     with sqlite3.connect(tmp_path / "s") as connection:
         connection.execute("PRAGMA user_version = 99")
-    with pytest.raises(InputError, match="has version 99, this program reads version 1"):
+    with pytest.raises(InputError, match="has version 99, this program reads version 2"):
         SampleStore.open(tmp_path / "s")
 
 

@@ -1,0 +1,1 @@
+"""Phones over ADB: channels that carry bytes, and the one transport that makes them trustworthy."""

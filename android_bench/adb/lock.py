@@ -1,0 +1,106 @@
+"""A lock on the phone: two hosts that measure at once would measure each other.
+
+It is one line in a file on the phone, changed only under `flock`: whose it is, until when, and in which boot. The clock
+is the phone's uptime, since wall clocks differ between hosts and jump; a reboot frees the phone.
+"""
+
+import getpass
+import os
+import re
+import secrets
+import socket
+from dataclasses import dataclass
+
+from android_bench.adb.supervisor import DEVICE_FOLDER
+from android_bench.errors import DamagedTransferError, DeviceBusyError
+from android_bench.transport import Transport
+from pocketnas_base.errors import DeviceError
+
+LEASE_S = 900
+_COMMAND_TIMEOUT_S = 30.0
+# Arguments: what to do (take, keep, drop, look or break), token, lease in seconds, holder.
+_SCRIPT = rf"""
+mkdir -p {DEVICE_FOLDER} && cd {DEVICE_FOLDER} || exit 9
+exec 9>lock.guard || exit 9
+flock 9 || exit 8
+read up x </proc/uptime; up=${{up%.*}}; read boot </proc/sys/kernel/random/boot_id
+token=; until=0; was=; holder=
+[ -f lock ] && read token until was holder <lock
+case $until in *[!0-9]*|'') until=0;; esac
+if [ -n "$token" ] && [ "$was" = "$boot" ] && [ "$until" -gt "$up" ]; then state=held; else state=free; fi
+[ $state = held ] && [ "$token" = "$2" ] && state=mine
+case $1/$state in
+  look/*) ;;
+  break/*) rm -f lock; state=free;;
+  take/free|take/mine|keep/mine)
+    echo "$2 $((up+$3)) $boot $4" >lock.new && mv -f lock.new lock && state=mine || exit 9;;
+  keep/*) state=lost;;
+  drop/mine) rm -f lock; state=free;;
+esac
+echo "$state $((until-up)) $holder"
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class LockState:
+    """Who holds the phone. state: free, held (by somebody else), mine, or lost (was mine). left_s: for how long yet."""
+
+    state: str
+    left_s: int
+    holder: str
+
+
+class PhoneLock:
+    """This host's claim on one phone. holder: told to whoever finds the phone locked."""
+
+    def __init__(self, transport: Transport, name: str, *, holder: str | None = None) -> None:
+        self._transport, self._name = transport, name
+        self._token = secrets.token_hex(16)
+        self._holder = re.sub(r"[^A-Za-z0-9@._-]", "_", holder or default_holder())[:100]
+
+    def take(self, lease_s: int = LEASE_S) -> None:
+        """Claim the phone. Raises DeviceBusyError, naming the holder, while somebody else has it."""
+        found = self._do("take", lease_s)
+        if found.state != "mine":
+            raise DeviceBusyError(
+                f"{self._name} is being measured by {found.holder or 'somebody'} for at most {found.left_s} s more;"
+                f" wait, or if that host is gone: pocketnas doctor -d {self._name} --unlock"
+            )
+
+    def keep(self, lease_s: int = LEASE_S) -> bool:
+        """Extend the claim. False when it is lost: it had run out, or somebody broke it."""
+        return self._do("keep", lease_s).state == "mine"
+
+    def drop(self) -> None:
+        """Give the phone back. A lock that is no longer this host's stays as it is."""
+        self._do("drop", 0)
+
+    def look(self) -> LockState:
+        """Who has the phone now."""
+        return self._do("look", 0)
+
+    def break_open(self) -> None:
+        """Free the phone, whoever holds it."""
+        self._do("break", 0)
+
+    def _do(self, verb: str, lease_s: int) -> LockState:
+        argv = ("sh", "-c", _SCRIPT, "lock", verb, self._token, str(lease_s), self._holder)
+        done = self._transport.run(argv, timeout_s=_COMMAND_TIMEOUT_S)
+        if done.exit_status != 0:
+            raise DeviceError(
+                f"{self._name} cannot be locked (status {done.exit_status}): {DEVICE_FOLDER} must be writable, and"
+                " Android 8 or newer is needed"
+            )
+        found = re.fullmatch(rb"(free|held|mine|lost) (-?\d{1,12}) ?([ -~]{0,200})\n", done.stdout)
+        if found is None:
+            raise DamagedTransferError(f"{self._name} answered for its lock with {done.stdout[:100]!r}")
+        return LockState(found[1].decode(), int(found[2]), found[3].decode())
+
+
+def default_holder() -> str:
+    """Who is at work here: user, host and process."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):
+        user = "uid" + str(os.getuid())
+    return f"{user}@{socket.gethostname()}.{os.getpid()}"

@@ -1,0 +1,137 @@
+"""The guard of a phone: lock, quiet, gate, health."""
+
+import time
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
+
+from android_bench import health
+from android_bench.adb.lock import PhoneLock
+from android_bench.adb.phone_transport import PhoneTransport
+from android_bench.adb.quiet import Quiet
+from android_bench.change import Change
+from android_bench.errors import DeviceLostError
+from android_bench.fitness import PASSING, unfit, voids
+from android_bench.health import HealthSnapshot
+from android_bench.parsers.getprop import PhoneIdentity
+from android_bench.reasons import Reason
+from pocketnas_base.errors import DeviceError
+
+# A phone that is merely warm is given this long to cool down, in steps (Jetpack's benchmark library sleeps 90 s).
+COOLING_S = 270.0
+COOLING_STEP_S = 30.0
+# A phone that reboots is back on adb within about a minute; a cable is put back within two.
+RETURN_S = 120.0
+RETURN_STEP_S = 2.0
+# A quiet phone's sentinel repeats within a few percent; a tenth is another clock.
+MOST_DRIFT = 0.10
+# A snapshot this young still tells how the device is.
+_FRESH_S = 2.0
+
+
+class PhoneGuard:
+    """See `guard.Guard`. say: told while one has to wait."""
+
+    def __init__(
+        self,
+        transport: PhoneTransport,
+        identity: PhoneIdentity,
+        *,
+        say: Callable[[str], None] = lambda _: None,
+        cooling_s: float = COOLING_S,
+        cooling_step_s: float = COOLING_STEP_S,
+        return_s: float = RETURN_S,
+    ) -> None:
+        self._transport, self._identity, self._say = transport, identity, say
+        self._cooling_s, self._cooling_step_s, self._return_s = cooling_s, cooling_step_s, return_s
+        self._lock = PhoneLock(transport, transport.name)
+        self._quiet = Quiet(transport, transport.name)
+        self._latest: tuple[float, HealthSnapshot] | None = None
+        self._lock_lost = False
+
+    @property
+    def changes(self) -> Sequence[Change]:
+        return tuple(self._quiet.changes)
+
+    @property
+    def most_drift(self) -> float | None:
+        return MOST_DRIFT
+
+    @contextmanager
+    def session(self) -> Iterator[None]:
+        self._lock.take()
+        self._lock_lost = False
+        try:
+            phone = self._look().phone
+            self._quiet.begin(asleep=phone is not None and phone.awake is False)
+            self._latest = None  # the screen may have gone on since
+            yield
+        finally:
+            self._put_back()
+
+    def before(self, cores: Collection[int], tolerated: Collection[str]) -> HealthSnapshot:
+        if self._lock_lost:
+            self._lock.take()
+            self._lock_lost = False
+        deadline = time.monotonic() + self._cooling_s
+        while True:
+            latest = self._latest
+            state = latest[1] if latest and time.monotonic() - latest[0] < _FRESH_S else self._look()
+            reasons = [r for r in unfit(state, self._identity, cores) if r.id not in tolerated]
+            if not reasons:
+                return state
+            lasting = [reason for reason in reasons if reason.id not in PASSING]
+            if lasting or time.monotonic() >= deadline:
+                told = "; ".join(map(str, lasting or reasons))
+                raise DeviceError(
+                    f"{self._transport.name} is not fit to measure: {told}; or --tolerate a reason by name"
+                )
+            self._say(f"{self._transport.name} waits to cool down: {reasons[0]}")
+            time.sleep(self._cooling_step_s)
+
+    def after(self) -> HealthSnapshot:
+        state = self._look()
+        if not self._lock.keep():
+            self._lock_lost = True
+        return state
+
+    def judge(self, before: HealthSnapshot, after: HealthSnapshot, cores: Collection[int]) -> Sequence[Reason]:
+        found = voids(before, after, cores)
+        if self._lock_lost:
+            found.append(Reason("lock-lost", "the lock on the phone had run out or was broken"))
+        return found
+
+    def recover(self, error: DeviceLostError) -> None:
+        self._say(f"{error}; waiting for it to come back")
+        deadline = time.monotonic() + self._return_s
+        while True:
+            self._transport.close()
+            try:
+                self._transport.run(("true",), timeout_s=10.0)
+                # A reboot frees the lock; whoever took it meanwhile has it.
+                self._lock.take()
+            except DeviceLostError:
+                if time.monotonic() >= deadline:
+                    raise error from None
+                time.sleep(RETURN_STEP_S)
+            else:
+                self._latest = None
+                return
+
+    def _look(self) -> HealthSnapshot:
+        state = health.snapshot(self._transport, android=True)
+        self._latest = (time.monotonic(), state)
+        return state
+
+    def _put_back(self) -> None:
+        """Also after a failure: then a phone that is gone must not hide it, and its journal puts it right next time."""
+        try:
+            self._quiet.end()
+            self._lock.drop()
+        except DeviceError as error:
+            self._say(
+                f"{self._transport.name} was not put back ({error});"
+                f" its settings are kept on it: pocketnas doctor -d {self._transport.name} --restore"
+            )
+        finally:
+            with suppress(DeviceError):
+                self._transport.close()

@@ -1,0 +1,76 @@
+"""The folder on a phone where models and runners lie, addressed by content."""
+
+from collections.abc import Collection
+from pathlib import PurePosixPath
+
+from android_bench.adb.phone_transport import PhoneTransport
+from android_bench.adb.supervisor import DEVICE_FOLDER
+from android_bench.runner.abi import Abi
+from android_bench.runner.bundle import Bundle, build_bundle
+from android_bench.workspace import InstalledRunner, KnownFile, unique
+from pocketnas_base.artifact import Runtime
+from pocketnas_base.errors import DeviceError
+
+BLOBS = f"{DEVICE_FOLDER}/blobs"
+BUNDLES = f"{DEVICE_FOLDER}/bundles"
+_TIMEOUT_S = 60.0
+
+
+class PhoneWorkspace:
+    """See `workspace.Workspace`. What lies on the phone already is hashed there before it is used again."""
+
+    def __init__(self, transport: PhoneTransport, abi: Abi) -> None:
+        self._transport, self._abi = transport, abi
+
+    def place(self, files: Collection[KnownFile]) -> dict[str, str]:
+        wanted = {f"{BLOBS}/{file.sha256}": file for file in unique(list(files))}
+        found = self._transport.sha256(list(wanted))
+        missing = [(file.path, path) for path, file in wanted.items() if found.get(path) != file.sha256]
+        for path, file in wanted.items():
+            if found.get(path) != file.sha256:
+                file.check()
+        if missing:
+            self._make([BLOBS])
+            self._transport.push_many(missing)
+        return {file.sha256: path for path, file in wanted.items()}
+
+    def discard(self, path: str) -> None:
+        if PurePosixPath(path).parent != PurePosixPath(BLOBS):
+            raise ValueError(f"{path} was not placed here")
+        self._transport.run(("rm", "-f", path), timeout_s=_TIMEOUT_S)
+
+    def install(self, runtime: Runtime) -> InstalledRunner:
+        bundle = build_bundle(runtime, self._abi)
+        folder = f"{BUNDLES}/{bundle.sha256}"
+        wanted = {f"{folder}/{file.name}": file.sha256 for file in bundle.files}
+        found = self._transport.sha256(list(wanted))
+        missing = [path for path, sha256 in wanted.items() if found.get(path) != sha256]
+        if missing:
+            self._send(bundle, folder, missing)
+        start = ("sh", "-c", 'cd "$0" && exec "$@"', folder, *bundle.command)
+        return InstalledRunner(runtime, bundle.runtime_version, bundle.abi, bundle.sha256, start)
+
+    def clean(self) -> None:
+        """Remove everything of ours from the phone, but the note of settings that are still to be put back."""
+        for folder in ("blobs", "bundles", "run"):
+            self._transport.remove_tree(f"{DEVICE_FOLDER}/{folder}")
+
+    def _send(self, bundle: Bundle, folder: str, missing: Collection[str]) -> None:
+        paths = {f"{folder}/{file.name}": file for file in bundle.files}
+        by_folder: dict[str, list[str]] = {}
+        for path in missing:
+            by_folder.setdefault(path.rpartition("/")[0], []).append(path)
+        self._make(list(by_folder))
+        for own in by_folder.values():
+            self._transport.push_many([(paths[path].path, path) for path in own])
+        programs = [path for path in missing if paths[path].executable]
+        if programs:
+            done = self._transport.run(("chmod", "0755", *programs), timeout_s=_TIMEOUT_S)
+            if done.exit_status != 0:
+                raise DeviceError(f"{self._transport.name} does not let programs be started from {folder}")
+
+    def _make(self, folders: Collection[str]) -> None:
+        done = self._transport.run(("mkdir", "-p", *folders), timeout_s=_TIMEOUT_S)
+        if done.exit_status != 0:
+            said = done.stderr.decode(errors="replace").strip().rpartition("\n")[2][:200]
+            raise DeviceError(f"{self._transport.name} refuses the folder {DEVICE_FOLDER}: {said}")

@@ -1,0 +1,129 @@
+"""The script that starts a program on a phone and sees to its end, and how to read what it reports.
+
+adb offers less than it seems: no exit status without shell protocol 2, one stream for both outputs, no end for what
+was started when the cable is pulled, and no word on whether all bytes arrived. So every program runs under this
+script, in the phone's own shell (mksh) with toybox's tools, which
+
+- starts the program in a session of its own, so that one signal reaches all of its children;
+- kills it when the script's own standard input ends, which is when the host is gone, or when its time is up;
+- ends with a trailer: a marker nobody else can know, the exit status, the reason of the end, the sizes of both outputs,
+  and a sha256 over all of that. Without a trailer nothing is believed.
+"""
+
+import hashlib
+import math
+import re
+import secrets
+import shlex
+from dataclasses import dataclass, field
+from typing import Literal
+
+from android_bench.transport import MAX_KEPT_BYTES
+
+DEVICE_FOLDER = "/data/local/tmp/pocketnas"
+RUN_VARIABLE = "POCKETNAS_RUN"
+
+MAX_TRAILER_BYTES = 256
+# How long the phone's shell waits for somebody to read its last words.
+_LAST_WORDS_S = 60
+
+End = Literal["done", "late", "gone"]
+
+
+@dataclass(frozen=True, slots=True)
+class Trailer:
+    """How a program ended: by itself, killed because its time was up, or because the host was gone."""
+
+    exit_status: int
+    end: End
+    stdout_bytes: int
+    stderr_bytes: int
+    sha256: str
+
+    def fits(self, output: bytes) -> bool:
+        """Whether `output` is what the phone sent: both outputs, one after the other, and this trailer's own fields."""
+        told = f"{self.exit_status} {self.end} {self.stdout_bytes} {self.stderr_bytes}\n".encode()
+        whole = len(output) == self.stdout_bytes + self.stderr_bytes
+        return whole and hashlib.sha256(output + told).hexdigest() == self.sha256
+
+
+@dataclass(frozen=True, slots=True)
+class Supervised:
+    """One program to run. tag: found in the environment of everything that it starts. Both are random."""
+
+    argv: tuple[str, ...]
+    timeout_s: float
+    streamed: bool
+    tag: str = field(default_factory=lambda: secrets.token_hex(8))
+    marker: str = field(default_factory=lambda: secrets.token_hex(16))
+
+    def script(self) -> str:
+        """The script, for `sh -c`. The marker stands in two halves: a list of processes must not show it whole."""
+        half = len(self.marker) // 2
+        output = '2>"$e"' if self.streamed else '>"$o" 2>"$e"'
+        return "\n".join(
+            (
+                f"a={self.marker[:half]};b={self.marker[half:]};d={DEVICE_FOLDER}/run/{self.tag}",
+                f"export {RUN_VARIABLE}={self.tag}",
+                "trap '' HUP;exec 2>/dev/null 3<&0 </dev/null",
+                *(_STREAMED_START if self.streamed else _BUFFERED_START),
+                f"setsid {shlex.join(self.argv)} {output} 3<&- & p=$!",
+                "trap '' PIPE",
+                f"(read -t {max(1, math.ceil(self.timeout_s))} x <&3;r=$?;kill -9 -$p;kill -9 $p;"
+                "[ $r -gt 1 ] && exit 40;exit 41) & w=$!",
+                "wait $p;s=$?",
+                "kill -9 $w;wait $w",
+                "case $? in 40) r=late;; 41) r=gone;; *) r=done;; esac",
+                "kill -9 -$p",
+                f"(read -t {_LAST_WORDS_S} x <&3;kill -9 $$) & g=$!",
+                *(_STREAMED_END if self.streamed else _BUFFERED_END),
+                "kill -9 $g",
+            )
+        )
+
+    def split(self, received: bytes) -> tuple[bytes, Trailer] | None:
+        """What was printed, and the trailer at its very end; None when that is missing or damaged."""
+        last = received[-MAX_TRAILER_BYTES:]
+        pattern = rb"%s (\d{1,3}) (done|late|gone) (\d{1,10}) (\d{1,10}) ([0-9a-f]{64})\n\Z" % self.marker.encode()
+        found = re.search(pattern, last)
+        if found is None:
+            return None
+        status, end, stdout_bytes, stderr_bytes, sha256 = (group.decode() for group in found.groups())
+        ends: dict[str, End] = {"done": "done", "late": "late", "gone": "gone"}
+        trailer = Trailer(int(status), ends[end], int(stdout_bytes), int(stderr_bytes), sha256)
+        return received[: len(received) - len(last) + found.start()], trailer
+
+    def refused(self, data: bytes | bytearray) -> bool:
+        """Whether the phone had no room to start."""
+        return data.endswith(f"{self.marker} refused\n".encode())
+
+    @property
+    def stderr_mark(self) -> bytes:
+        """What stands between a stream and its standard error."""
+        return f"{self.marker} stderr\n".encode()
+
+
+_BUFFERED_START = (
+    'o="$d/o";e="$d/e"',
+    'mkdir -p "$d" && : >"$o" && : >"$e" || { echo "$a$b refused";exit 0; }',
+)
+_STREAMED_START = ('e="$d/e"', 'mkdir -p "$d" && : >"$e" || e=/dev/null')
+_KEPT = f"tail -c {MAX_KEPT_BYTES}"
+_CAP = f"[ $n -gt {MAX_KEPT_BYTES} ] && n={MAX_KEPT_BYTES};[ $m -gt {MAX_KEPT_BYTES} ] && m={MAX_KEPT_BYTES}"
+_BUFFERED_END = (
+    # A full disk cuts output off without a word, so room for one more block is made sure of.
+    'printf %4096s x >"$d/p" || { rm -rf "$d";echo "$a$b refused";exit 0; }',
+    f'n=$(stat -c %s "$o");m=$(stat -c %s "$e");{_CAP}',
+    f'h=$({{ {_KEPT} "$o";{_KEPT} "$e";echo "$s $r $n $m"; }} | sha256sum)',
+    f'{_KEPT} "$o";{_KEPT} "$e"',
+    'rm -rf "$d"',
+    'echo "$a$b $s $r $n $m ${h%% *}"',
+)
+_STREAMED_END = (
+    f'm=0;[ "$e" = /dev/null ] || m=$({_KEPT} "$e" | wc -c);m=$((m))',
+    f'h=$({{ {_KEPT} "$e";echo "$s $r 0 $m"; }} | sha256sum)',
+    'echo "$a$b stderr"',
+    f'{_KEPT} "$e"',
+    'rm -rf "$d"',
+    'echo "$a$b $s $r 0 $m ${h%% *}"',
+)

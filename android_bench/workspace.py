@@ -1,0 +1,78 @@
+"""Where files are put on a device before they are measured."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from android_bench.runner.abi import Abi
+from android_bench.runner.build import build_runner
+from pocketnas_base.artifact import Runtime
+from pocketnas_base.errors import DeviceError
+from pocketnas_base.files import sha256_file
+
+
+@dataclass(frozen=True, slots=True)
+class InstalledRunner:
+    """A runner that lies on a device, ready to start. command: what starts it there, without its plan. sha256: of what
+    it is made of."""
+
+    runtime: Runtime
+    runtime_version: str
+    abi: Abi
+    sha256: str
+    command: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class KnownFile:
+    """A file of this host and what it must contain."""
+
+    path: Path
+    sha256: str
+
+    def check(self) -> None:
+        """Raise DeviceError when the content is not what it was."""
+        try:
+            found = sha256_file(self.path)
+        except OSError as error:
+            raise DeviceError(f"{self.path} cannot be read: {error.strerror}") from error
+        if found != self.sha256:
+            raise DeviceError(f"{self.path} has changed since it was described; start again with the new file")
+
+
+class Workspace(Protocol):
+    """A device's own copy of what is measured. Raises DeviceError when the device refuses or cannot be reached."""
+
+    def place(self, files: Collection[KnownFile]) -> dict[str, str]:
+        """Make files readable on the device, checked there. Returns their paths there by sha256."""
+        ...
+
+    def discard(self, path: str) -> None:
+        """Forget a file that was placed and is not needed again."""
+        ...
+
+    def install(self, runtime: Runtime) -> InstalledRunner:
+        """Make the runner of a runtime ready to start, checked there."""
+        ...
+
+
+class LocalWorkspace:
+    """This machine: files are used where they lie."""
+
+    def place(self, files: Collection[KnownFile]) -> dict[str, str]:
+        for file in files:
+            file.check()
+        return {file.sha256: str(file.path.resolve()) for file in files}
+
+    def discard(self, path: str) -> None:
+        """It is the host's own file: it stays."""
+
+    def install(self, runtime: Runtime) -> InstalledRunner:
+        runner = build_runner(runtime)
+        return InstalledRunner(runtime, runner.runtime_version, runner.abi, runner.sha256, (str(runner.path),))
+
+
+def unique(files: Sequence[KnownFile]) -> list[KnownFile]:
+    """One of each content."""
+    return list({file.sha256: file for file in files}.values())
