@@ -8,6 +8,7 @@ import csv
 import hashlib
 import os
 import stat
+import struct
 import subprocess
 import sys
 import tempfile
@@ -172,7 +173,7 @@ def _opened(wheel: Path) -> Iterator[zipfile.ZipFile]:
             raise InputError(f"{wheel} is larger than {MAX_WHEEL_BYTES} bytes; no wheel of a runtime is")
         with zipfile.ZipFile(wheel) as archive:
             yield archive
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, UnicodeDecodeError) as error:
+    except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, NotImplementedError, UnicodeDecodeError) as error:
         raise InputError(f"{wheel} is damaged: {error or 'it ends too early'}; delete it and fetch it again") from error
 
 
@@ -184,6 +185,8 @@ def _check_members(wheel: Path, members: dict[str, zipfile.ZipInfo]) -> None:
         linked = stat.S_ISLNK(member.external_attr >> 16)
         if name.startswith("/") or ".." in parts or "\\" in name or "\0" in name or linked or not parts:
             raise InputError(f"{wheel} is not trusted: its member {name[:80]!r} points outside it")
+        if member.header_offset < 0:
+            raise InputError(f"{wheel} is damaged: {name[:80]!r} lies nowhere; delete it and fetch it again")
         if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) or member.flag_bits & _ENCRYPTED:
             raise InputError(f"{wheel} is not a wheel: {name[:80]!r} cannot be read; delete it and fetch it again")
 
