@@ -4,13 +4,13 @@
 #
 # usage: build.sh            build unless it is there; needs root, Debian 12 and apt
 #        build.sh --where    print the testbed's folder: $POCKETNAS_TESTBED or one named by a hash of what goes into it
-set -euo pipefail
+set -eEuo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 release=bookworm
 source_release=trixie # whose version of adbd's source is the one that bookworm-backports is built from
 triplet=x86_64-linux-gnu
 
-# What Android 8 links from its shell folder to toybox, less tr and awk, which early phones lack.
+# What Android 8 takes from toybox, less tr, so that nothing comes to need more than every phone has. Debian's lacks a few of them.
 toybox_commands="acpi base64 basename blockdev cal cat chgrp chmod chown chroot chrt cksum clear cmp comm cp cpio cut date dd df diff
   dirname dmesg dos2unix du echo egrep env expand expr fallocate false fgrep file find flock free grep groups gunzip gzip head hostname
   hwclock id ifconfig inotifyd insmod ionice iorenice kill killall ln logname losetup ls lsmod lsof lspci lsusb md5sum microcom
@@ -21,13 +21,14 @@ toybox_commands="acpi base64 basename blockdev cal cat chgrp chmod chown chroot 
 
 say() { echo "testbed: $*" >&2; }
 stop() { say "cannot build the phone lookalike: $*"; exit 1; }
+trap 'stop "line $LINENO of build.sh failed${log:+; see $log}"' ERR
 
 commands() { find "$here/stubs" -type f ! -name '*.sh' -printf '%f\n' | LC_ALL=C sort; }
 
 where() { # the same name as testbed.py makes
   local inputs
   inputs=$({ cat "$here/build.sh" "$here/adbd.patch" "$here/init.c"; commands; } | sha256sum | cut -c1-16)
-  echo "${POCKETNAS_TESTBED:-${HOME:-/root}/.cache/pocketnas-testbed/$inputs}"
+  realpath -ms "${POCKETNAS_TESTBED:-${HOME:-/root}/.cache/pocketnas-testbed/$inputs}"
 }
 
 check_machine() {
@@ -40,19 +41,17 @@ check_machine() {
   done
 }
 
-mirror() { # the address that this machine's own apt configuration gives for the release
-  local found
-  found=$(cat /etc/apt/sources.list.d/*.sources 2>/dev/null |
-    awk -v r="$release" '/^URIs:/ {u = $2} /^Suites:/ {for (i = 2; i <= NF; i++) if ($i == r) {print u; exit}}')
-  [ -n "$found" ] || found=$(cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2>/dev/null |
-    awk -v r="$release" '$1 == "deb" {for (i = 2; i < NF; i++) if ($i ~ "^[a-z]+:" && $(i + 1) == r) {print $i; exit}}')
-  [ -n "$found" ] || stop "no entry for $release in /etc/apt/sources.list or sources.list.d"
-  echo "$found"
+find_mirror() { # sets uri: the address that this machine's own apt configuration gives for the release
+  uri=$({ cat /etc/apt/sources.list.d/*.sources 2>/dev/null || true; } |
+    awk -v r="$release" '/^URIs:/ {u = $2} /^Suites:/ {for (i = 2; i <= NF; i++) if ($i == r) found = u} END {print found}')
+  [ -n "$uri" ] || uri=$({ cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2>/dev/null || true; } |
+    awk -v r="$release" '$1 == "deb" {for (i = 2; i < NF; i++) if ($i ~ "^[a-z+]+:" && $(i + 1) == r) found = $i} END {print found}')
+  [ -n "$uri" ] || stop "no entry for $release in /etc/apt/sources.list or sources.list.d"
 }
 
 make_apt() { # an apt of our own that knows no installed package, so that it brings every library, and has backports and sources
   local uri suite key=/usr/share/keyrings/debian-archive-keyring.gpg
-  uri=$(mirror)
+  find_mirror
   mkdir -p "$apt"/state/lists/partial "$apt"/cache/archives/partial "$apt"/etc/parts
   : >"$apt/state/status"
   {
@@ -65,7 +64,7 @@ Dir::State "$apt/state"; Dir::State::status "$apt/state/status"; Dir::Cache "$ap
 Dir::Etc::sourcelist "$apt/etc/sources.list"; Dir::Etc::sourceparts "$apt/etc/parts"; Dir::Etc::preferencesparts "$apt/etc/parts";
 APT::Sandbox::User "root"; Acquire::Retries "3";
 CONF
-  APT_CONFIG=$apt/apt.conf apt-get update -qq >>"$log" 2>&1 ||
+  APT_CONFIG=$apt/apt.conf apt-get update -qq -o APT::Update::Error-Mode=any >>"$log" 2>&1 ||
     stop "apt cannot read the package lists of $release, $release-backports and $source_release (no network?); see $log"
 }
 
@@ -87,7 +86,7 @@ install_missing() { # PACKAGE...: into the system, where a compiler has to lie
   [ ${#missing[@]} -gt 0 ] || return 0
   say "installing ${missing[*]}"
   { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"; } >>"$log" 2>&1 ||
-    stop "apt cannot install ${missing[*]}; see $log"
+    stop "apt cannot install ${missing[*]} (no network?); see $log"
 }
 
 build_adbd() { # leaves $work/adbd
@@ -101,12 +100,12 @@ build_adbd() { # leaves $work/adbd
   (
     cd "$tree"
     mkdir -p debian/out/system
-    (cd packages/modules/adb/proto && protoc --cpp_out=. ./*.proto)
+    (cd packages/modules/adb/proto && protoc --cpp_out=. ./*.proto) || exit 1
     export PLATFORM_TOOLS_VERSION=34.0.5 DEB_VERSION=34.0.5 DEB_HOST_MULTIARCH=$triplet DEB_HOST_ARCH=amd64 CC=clang CXX=clang++
     export CPPFLAGS="-DNDEBUG -UDEBUG -fno-strict-aliasing -w -I$work/packages/usr/include/android -Iexternal/fmtlib/include -D_FILE_OFFSET_BITS=64"
     export CXXFLAGS="-O2 -fPIC -std=gnu++2a" LDFLAGS="-fuse-ld=lld -L$android"
     for name in libcrypto_utils.a libadb.a adbd; do
-      make -j"$(nproc)" -f "debian/system/${name%.a}.mk" "debian/out/system/$name"
+      make -j"$(nproc)" -f "debian/system/${name%.a}.mk" "debian/out/system/$name" || exit 1
     done
   ) >>"$log" 2>&1 || stop "adbd does not compile; see $log"
   cp "$tree/debian/out/system/adbd" "$work/adbd"

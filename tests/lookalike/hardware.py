@@ -58,7 +58,11 @@ class Hardware:
         with contextlib.suppress(BrokenPipeError):
             self._program.stdin.write("end\n")
             self._program.stdin.close()
-        self._program.wait(timeout=STOP_DEADLINE_S)
+        try:
+            self._program.wait(timeout=STOP_DEADLINE_S)
+        except subprocess.TimeoutExpired:
+            self._program.kill()  # and the kernel ends the rest
+            raise
         self._program.stdout.close()
         self._namespace = 0
 

@@ -60,9 +60,9 @@ boot() { # runs in the phone's new namespaces, as their first process
 shut() {
   [ -n "$powered" ] || return 0
   local first
-  first=$(cat "/proc/$powered/task/$powered/children")
+  first=$(cat "/proc/$powered/task/$powered/children" 2>/dev/null || true)
   # The kernel ends every process of the namespace before the first one's end is seen, and with that the end of `powered`.
-  [ -z "$first" ] || kill -KILL $first 2>/dev/null || true
+  kill -KILL ${first:-$powered} 2>/dev/null || true
   wait "$powered" 2>/dev/null || true
   powered=
 }

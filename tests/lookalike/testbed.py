@@ -19,7 +19,7 @@ def folder() -> Path:
     """The testbed's folder, there or not: $POCKETNAS_TESTBED or one named by what goes into it (`build.sh --where`)."""
     chosen = os.environ.get("POCKETNAS_TESTBED")
     if chosen:
-        return Path(chosen)
+        return Path(chosen).absolute()
     inputs = b"".join((HERE / name).read_bytes() for name in ("build.sh", "adbd.patch", "init.c"))
     inputs += "".join(f"{name}\n" for name in commands()).encode()
     home = Path(os.environ.get("HOME") or "/root")
