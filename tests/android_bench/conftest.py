@@ -60,6 +60,15 @@ def executorch_model(tmp_path_factory: pytest.TempPathFactory) -> Model:
     return Model(directory / "tiny.pte", directory / "tiny.in", directory / "tiny.out")
 
 
+@pytest.fixture(params=["tflite", "executorch"])
+def case(request: pytest.FixtureRequest) -> tuple[Runner, Model]:
+    """Either runner with a model of its runtime."""
+    runner = build_runner(request.param)
+    if request.param == "tflite":
+        return runner, request.getfixturevalue("tflite_models")[0]
+    return runner, request.getfixturevalue("executorch_model")
+
+
 @pytest.fixture(scope="session")
 def device() -> Device:
     return open_local()

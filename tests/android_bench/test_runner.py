@@ -4,62 +4,20 @@ import dataclasses
 import json
 import os
 import subprocess
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+from running import executorch_file, failed, measured, planned, run, start
 from tiny_models import Model
-from tiny_tflite import reshape_model, write_model
+from tiny_tflite import compare_model, reshape_model, select_model, write_model
 
 from android_bench.checksum import seal
-from android_bench.plan import PlannedModel, render
+from android_bench.plan import PlannedModel
 from android_bench.protocol import Protocol
-from android_bench.results import DoneLine, ErrorLine, HelloLine, MeasurementLine, RunnerLine, parse_line
 from android_bench.runner.build import Runner, build_runner
-
-
-def start(runner: Runner, plan: bytes, directory: Path) -> "subprocess.CompletedProcess[bytes]":
-    path = directory / "plan.jsonl"
-    path.write_bytes(plan)
-    return subprocess.run([runner.path, path], capture_output=True, timeout=60, check=False)
-
-
-def run(
-    runner: Runner, models: Sequence[PlannedModel], protocol: Protocol, directory: Path
-) -> tuple[HelloLine, list[RunnerLine], DoneLine]:
-    done = start(runner, render(protocol, runner.runtime_version, models), directory)
-    assert done.returncode == 0, done.stderr.decode()
-    first, *between, last = [parse_line(line) for line in done.stdout.splitlines()]
-    assert isinstance(first, HelloLine)
-    assert isinstance(last, DoneLine)
-    assert last.models == len(models) == len(between)
-    assert last.errors == sum(isinstance(line, ErrorLine) for line in between)
-    return first, between, last
-
-
-def planned(model: Model, **changes: Any) -> PlannedModel:
-    values = {"inputs": (str(model.input),), "references": (str(model.reference),)} | changes
-    return PlannedModel(model.path.name, str(model.path), **values)
-
-
-def measured(line: RunnerLine) -> MeasurementLine:
-    assert isinstance(line, MeasurementLine), line
-    return line
-
-
-def failed(line: RunnerLine) -> ErrorLine:
-    assert isinstance(line, ErrorLine), line
-    return line
-
-
-@pytest.fixture(params=["tflite", "executorch"])
-def case(request: pytest.FixtureRequest) -> tuple[Runner, Model]:
-    runner = build_runner(request.param)
-    if request.param == "tflite":
-        return runner, request.getfixturevalue("tflite_models")[0]
-    return runner, request.getfixturevalue("executorch_model")
 
 
 def test_runner_measures_a_model_and_finds_the_expected_output(
@@ -186,12 +144,26 @@ def test_names_and_paths_may_hold_any_character(tflite_models: list[Model], quic
     assert measured(lines[0]).id == path.name
 
 
-@pytest.mark.parametrize("dtype", ["int8", "uint8", "int32", "int64"])
-def test_tensors_of_whole_numbers_pass_unchanged(
+DTYPES = ["float16", "float32", "int8", "uint8", "int16", "int32", "int64", "bool"]
+
+
+def values_of(dtype: str, count: int) -> NDArray[Any]:
+    """Any values of the type, the outermost among them."""
+    generator = np.random.default_rng(0)
+    if dtype == "bool":
+        return generator.integers(0, 2, count).astype(bool)
+    if dtype.startswith("float"):
+        tiny = [np.finfo(dtype).max, np.finfo(dtype).smallest_subnormal, -0.0]
+        return np.concatenate([tiny, generator.standard_normal(count - 3)]).astype(dtype)
+    info = np.iinfo(dtype)
+    return generator.integers(info.min, info.max, count, dtype, endpoint=True)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_tensors_of_every_type_pass_unchanged(
     dtype: str, tflite_runner: Runner, quick: Protocol, tmp_path: Path
 ) -> None:
-    info = np.iinfo(dtype)
-    values = np.random.default_rng(0).integers(info.min, info.max, 33, dtype, endpoint=True)
+    values = values_of(dtype, 33)
     write_model(tmp_path / "m.tflite", reshape_model(dtype, 33))
     values.tofile(tmp_path / "in")
     model = Model(tmp_path / "m.tflite", tmp_path / "in", tmp_path / "in")
@@ -200,10 +172,112 @@ def test_tensors_of_whole_numbers_pass_unchanged(
     np.testing.assert_array_equal(np.fromfile(tmp_path / "out", dtype), values)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_executorch_tensors_of_every_type_pass_unchanged(
+    dtype: str, executorch_runner: Runner, quick: Protocol, tmp_path: Path
+) -> None:
+    import torch
+
+    class Twice(torch.nn.Module):
+        def forward(self, values: torch.Tensor) -> torch.Tensor:
+            return torch.cat([values, values])
+
+    values = values_of(dtype, 33)
+    path = executorch_file(Twice(), [values], tmp_path / "m.pte")
+    values.tofile(tmp_path / "in")
+    np.concatenate([values, values]).tofile(tmp_path / "expected")
+    model = PlannedModel("m", path, (str(tmp_path / "in"),), (str(tmp_path / "expected"),), 0.0)
+    _, lines, _ = run(executorch_runner, [model], quick, tmp_path)
+    assert measured(lines[0]).output_error == 0
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_output_that_differs_in_one_element_is_seen_in_every_type(
+    dtype: str, tflite_runner: Runner, quick: Protocol, tmp_path: Path
+) -> None:
+    values = np.array([0, 1, 1, 0], dtype)
+    write_model(tmp_path / "m.tflite", reshape_model(dtype, 4))
+    values.tofile(tmp_path / "in")
+    np.array([0, 1, 1, 1], dtype).tofile(tmp_path / "expected")
+    model = Model(tmp_path / "m.tflite", tmp_path / "in", tmp_path / "expected")
+    _, lines, _ = run(tflite_runner, [planned(model)], quick, tmp_path)
+    assert "output 0 differs from its reference by 1 of its scale" in failed(lines[0]).message
+
+
+RANGES = {
+    "float16": (-1, 1),
+    "float32": (-1, 1),
+    "int8": (-128, 127),
+    "uint8": (0, 255),
+    "int16": (-(2**15), 2**15 - 1),
+    "int32": (0, 1),
+    "int64": (0, 1),
+    "bool": (0, 1),
+}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_inputs_left_out_fill_the_range_of_every_type(
+    dtype: str, tflite_runner: Runner, quick: Protocol, tmp_path: Path
+) -> None:
+    write_model(tmp_path / "m.tflite", reshape_model(dtype, 4000))
+    model = PlannedModel("m", str(tmp_path / "m.tflite"), output_paths=(str(tmp_path / "out"),))
+    _, lines, _ = run(tflite_runner, [model], quick, tmp_path)
+    assert measured(lines[0]).output_error is None
+    got = np.fromfile(tmp_path / "out", "uint8" if dtype == "bool" else dtype).astype(np.float64)
+    low, high = RANGES[dtype]
+    near = 0.01 * (high - low)
+    assert low <= got.min() <= low + near
+    assert high - near <= got.max() <= high
+    assert abs(got.mean() - (low + high) / 2) < 5 * near
+
+
+def test_several_inputs_of_different_types(tflite_runner: Runner, quick: Protocol, tmp_path: Path) -> None:
+    write_model(tmp_path / "m.tflite", select_model(50))
+    _, lines, _ = run(tflite_runner, [select_job(tmp_path / "m.tflite", tmp_path)], quick, tmp_path)
+    assert measured(lines[0]).output_error == 0
+
+
+def test_executorch_several_inputs_of_different_types(
+    executorch_runner: Runner, quick: Protocol, tmp_path: Path
+) -> None:
+    import torch
+
+    class Select(torch.nn.Module):
+        def forward(self, chosen: torch.Tensor, yes: torch.Tensor, no: torch.Tensor) -> torch.Tensor:
+            return torch.where(chosen, yes, no)
+
+    floats = np.zeros((1, 50), np.float32)
+    executorch_file(Select(), [floats.astype(bool), floats, floats], tmp_path / "m.pte")
+    _, lines, _ = run(executorch_runner, [select_job(tmp_path / "m.pte", tmp_path)], quick, tmp_path)
+    assert measured(lines[0]).output_error == 0
+
+
+def select_job(path: Path, directory: Path) -> PlannedModel:
+    generator = np.random.default_rng(0)
+    chosen = generator.integers(0, 2, (1, 50)).astype(bool)
+    yes, no = generator.standard_normal((2, 1, 50), dtype=np.float32)
+    for name, values in {"chosen": chosen, "yes": yes, "no": no, "expected": np.where(chosen, yes, no)}.items():
+        values.tofile(directory / name)
+    inputs = tuple(str(directory / name) for name in ("chosen", "yes", "no"))
+    return PlannedModel("m", str(path), inputs, (str(directory / "expected"),), 0.0)
+
+
+def test_several_outputs_of_different_types(tflite_runner: Runner, quick: Protocol, tmp_path: Path) -> None:
+    values = values_of("float32", 50)[3:]
+    write_model(tmp_path / "m.tflite", compare_model(len(values)))
+    values.tofile(tmp_path / "in")
+    (values > 0).tofile(tmp_path / "positive")
+    references = (str(tmp_path / "positive"), str(tmp_path / "in"))
+    model = PlannedModel("m", str(tmp_path / "m.tflite"), (str(tmp_path / "in"),), references, 0.0)
+    _, lines, _ = run(tflite_runner, [model], quick, tmp_path)
+    assert measured(lines[0]).output_error == 0
+
+
 def test_unsupported_element_type_is_refused(tflite_runner: Runner, quick: Protocol, tmp_path: Path) -> None:
     write_model(tmp_path / "m.tflite", reshape_model("float64", 4))
     _, lines, _ = run(tflite_runner, [PlannedModel("m", str(tmp_path / "m.tflite"))], quick, tmp_path)
-    assert "float32, int8, uint8, int32 and int64 are supported" in failed(lines[0]).message
+    assert "float32, float16, int8, uint8, int16, int32, int64 and bool are supported" in failed(lines[0]).message
 
 
 def test_executorch_dynamic_shape_is_refused_with_the_reason(
@@ -219,9 +293,13 @@ def test_executorch_dynamic_shape_is_refused_with_the_reason(
     assert "input 0 has a dynamic shape" in failed(lines[0]).message
 
 
-def test_output_that_is_not_finite_is_an_error(tflite_runner: Runner, quick: Protocol, tmp_path: Path) -> None:
-    write_model(tmp_path / "m.tflite", reshape_model("float32", 4))
-    np.array([1, np.nan, 2, 3], np.float32).tofile(tmp_path / "in")
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_output_that_is_not_finite_is_an_error(
+    dtype: str, value: float, tflite_runner: Runner, quick: Protocol, tmp_path: Path
+) -> None:
+    write_model(tmp_path / "m.tflite", reshape_model(dtype, 4))
+    np.array([1, value, 2, 3], dtype).tofile(tmp_path / "in")
     model = PlannedModel("m", str(tmp_path / "m.tflite"), inputs=(str(tmp_path / "in"),))
     _, lines, _ = run(tflite_runner, [model], quick, tmp_path)
     assert failed(lines[0]).kind == "output"

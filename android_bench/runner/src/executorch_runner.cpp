@@ -10,6 +10,7 @@
 #include <executorch/runtime/executor/program.h>
 #include <executorch/runtime/platform/runtime.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <memory>
@@ -19,6 +20,7 @@
 #include <utility>
 #include <vector>
 
+#include "executorch_tracer.hpp"
 #include "runner.hpp"
 
 // The wheel leaves out threadpool.h; these two are exported by libexecutorch_threadpool.so.
@@ -50,8 +52,10 @@ using executorch::runtime::Span;
 using executorch::runtime::Tag;
 using executorch::runtime::TensorInfo;
 using pocketnas::Bytes;
+using pocketnas::DelegateCoverage;
 using pocketnas::ElementType;
 using pocketnas::ModelError;
+using pocketnas::OperatorEvent;
 using pocketnas::TensorShape;
 
 void check(Error error, const char* what) {
@@ -70,6 +74,12 @@ ElementType element_type(ScalarType type, const std::string& which) {
   switch (type) {
     case ScalarType::Float:
       return ElementType::kFloat32;
+    case ScalarType::Half:
+      return ElementType::kFloat16;
+    case ScalarType::Bool:
+      return ElementType::kBool;
+    case ScalarType::Short:
+      return ElementType::kInt16;
     case ScalarType::Char:
       return ElementType::kInt8;
     case ScalarType::Byte:
@@ -80,7 +90,7 @@ ElementType element_type(ScalarType type, const std::string& which) {
       return ElementType::kInt64;
     default:
       throw ModelError(which + " has scalar type " + std::to_string(static_cast<int>(type)) +
-                       "; float32, int8, uint8, int32 and int64 are supported");
+                       pocketnas::kSupportedTypes);
   }
 }
 
@@ -115,14 +125,16 @@ struct Input {
   TensorPtr tensor;
 };
 
-class ExecuTorchModel final : public pocketnas::Model {
+class ExecuTorchModel final : public pocketnas::ProfiledModel {
  public:
-  explicit ExecuTorchModel(const std::string& path)
+  // `tracer`: none where nothing is to be noted.
+  ExecuTorchModel(const std::string& path, std::unique_ptr<pocketnas::Tracer> tracer)
       : loader_(take(FileDataLoader::from(path.c_str()), "reading the file")),
         program_(take(Program::load(&loader_, Program::Verification::InternalConsistency), "reading the program")),
-        meta_(take(program_.method_meta("forward"), "finding the method forward")) {
+        meta_(take(program_.method_meta("forward"), "finding the method forward")),
+        tracer_(std::move(tracer)) {
     plan_memory();
-    method_.emplace(take(program_.load_method("forward", &*memory_), "loading the method forward"));
+    method_.emplace(take(program_.load_method("forward", &*memory_, tracer_.get()), "loading the method forward"));
     for (std::size_t index = 0; index < meta_.num_inputs(); ++index) add_input(index);
     for (std::size_t index = 0; index < meta_.num_outputs(); ++index) add_output(index);
   }
@@ -155,6 +167,25 @@ class ExecuTorchModel final : public pocketnas::Model {
   }
 
   void run() override { check(method_->execute(), "an invocation"); }
+
+  void start_notes() override { tracer_->clear(); }
+  std::vector<OperatorEvent> notes() override { return tracer_->operators(); }
+
+  // A program names the backend of each part that it delegates, but not how many nodes went into it.
+  std::vector<DelegateCoverage> delegates() override {
+    std::vector<DelegateCoverage> result;
+    for (std::size_t index = 0; index < meta_.num_backends(); ++index) {
+      const std::string name = take(meta_.get_backend_name(index), "reading the name of a backend");
+      const auto same = [&](const DelegateCoverage& known) { return known.name == name; };
+      const auto known = std::find_if(result.begin(), result.end(), same);
+      if (known == result.end()) {
+        result.push_back({name, -1, -1, 1});
+      } else {
+        ++known->partitions;
+      }
+    }
+    return result;
+  }
 
  private:
   void plan_memory() {
@@ -210,6 +241,7 @@ class ExecuTorchModel final : public pocketnas::Model {
   FileDataLoader loader_;
   Program program_;
   MethodMeta meta_;
+  std::unique_ptr<pocketnas::Tracer> tracer_;
   MallocMemoryAllocator method_allocator_, temporary_allocator_;
   std::vector<Memory> planned_;
   std::vector<Span<std::uint8_t>> spans_;
@@ -227,13 +259,18 @@ class ExecuTorch final : public pocketnas::Runtime {
   explicit ExecuTorch(std::int64_t threads) {
     executorch::runtime::runtime_init();
     auto* pool = executorch::extension::threadpool::get_threadpool();
-    if (pool == nullptr || !pool->_unsafe_reset_threadpool(static_cast<std::uint32_t>(threads))) {
+    if (pool == nullptr) throw ModelError("ExecuTorch has no thread pool; can this process read /proc/cpuinfo?");
+    if (!pool->_unsafe_reset_threadpool(static_cast<std::uint32_t>(threads))) {
       throw ModelError("ExecuTorch's thread pool refuses " + std::to_string(threads) + " threads");
     }
   }
 
   std::unique_ptr<pocketnas::Model> load(const std::string& path) override {
-    return std::make_unique<ExecuTorchModel>(path);
+    return std::make_unique<ExecuTorchModel>(path, nullptr);
+  }
+
+  std::unique_ptr<pocketnas::ProfiledModel> load_profiled(const std::string& path) override {
+    return std::make_unique<ExecuTorchModel>(path, std::make_unique<pocketnas::Tracer>());
   }
 };
 

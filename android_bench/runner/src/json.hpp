@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <map>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -314,6 +315,23 @@ class JsonWriter {
       separator = ',';
     }
     text_ += values.empty() ? "[]" : "]";
+    return *this;
+  }
+
+  JsonWriter& field(const char* name, const std::vector<JsonWriter>& objects) {
+    key(name);
+    text_ += '[';
+    for (const JsonWriter& object : objects) {
+      if (&object != &objects.front()) text_ += ',';
+      text_ += object.text_ + "}";
+    }
+    text_ += ']';
+    return *this;
+  }
+
+  JsonWriter& field_or_null(const char* name, const std::optional<bool>& value) {
+    key(name);
+    text_ += value ? (*value ? "true" : "false") : "null";
     return *this;
   }
 

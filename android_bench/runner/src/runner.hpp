@@ -1,8 +1,7 @@
 // The measurement itself, the same for every runtime: load, check, warm up, time each invocation, report.
 #pragma once
 
-#include <unistd.h>
-
+#include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <exception>
@@ -12,6 +11,7 @@
 
 #include "json.hpp"
 #include "plan.hpp"
+#include "profile.hpp"
 #include "system.hpp"
 #include "tensor.hpp"
 
@@ -34,6 +34,17 @@ class Model {
   virtual void run() = 0;
 };
 
+// A model whose runtime notes how long each operator takes. It is loaded apart from the one that is timed, since noting
+// costs time.
+class ProfiledModel : public Model {
+ public:
+  // Forgets what was noted so far.
+  virtual void start_notes() = 0;
+  // What was noted since then, in the order in which it happened.
+  virtual std::vector<OperatorEvent> notes() = 0;
+  virtual std::vector<DelegateCoverage> delegates() = 0;
+};
+
 // One runtime, set up for this process.
 class Runtime {
  public:
@@ -43,6 +54,7 @@ class Runtime {
   virtual ~Runtime() = default;
 
   virtual std::unique_ptr<Model> load(const std::string& path) = 0;
+  virtual std::unique_ptr<ProfiledModel> load_profiled(const std::string& path) = 0;
 };
 
 struct Measurement {
@@ -166,6 +178,30 @@ inline Measurement measure(Runtime& runtime, const ModelPlan& plan) {
   return result;
 }
 
+struct Profile {
+  std::vector<std::int64_t> samples_ns;
+  OperatorTotals operators;
+  std::vector<DelegateCoverage> delegates;
+};
+
+// Runs a model that `measure` found to be right, with the same inputs.
+inline Profile profile(Runtime& runtime, const ModelPlan& plan) {
+  Profile result;
+  const std::unique_ptr<ProfiledModel> model = runtime.load_profiled(plan.path);
+  set_inputs(*model, plan.inputs);
+  CoresSeen cores;
+  time_one(*model, cores);
+  for (std::int64_t run = 0; run < plan.profile_runs; ++run) {
+    model->start_notes();
+    result.samples_ns.push_back(time_one(*model, cores));
+    result.operators.add(model->notes());
+  }
+  if (result.operators.empty()) throw ProfileError("the runtime reports no operator of it");
+  check_outputs(*model, read_references(*model, plan.references), plan.max_output_error);
+  result.delegates = model->delegates();
+  return result;
+}
+
 // Whole lines, at once: a reader that lives through the runner's death never sees half of one that was counted.
 inline void emit(const JsonWriter& writer) {
   const std::string line = writer.line();
@@ -200,13 +236,35 @@ inline void emit_error(const std::string& id, std::int64_t sequence, const char*
   emit(writer.field("message", message));
 }
 
-// Runs the whole plan and returns the number of models that failed.
+inline void emit_profile(const std::string& id, std::int64_t sequence, const Profile& result) {
+  JsonWriter writer;
+  writer.field("type", "profile")
+      .field("id", id)
+      .field("sequence", sequence)
+      .field("runs", static_cast<std::int64_t>(result.samples_ns.size()))
+      .field("median_run_ns", OperatorTotals::median(result.samples_ns))
+      .field("operators", result.operators.lines())
+      .field("delegates", coverage_lines(result.delegates));
+  emit(writer);
+}
+
+// A model whose profile cannot be had has been measured all the same.
+inline void run_profile(Runtime& runtime, const ModelPlan& model, std::int64_t sequence) {
+  try {
+    emit_profile(model.id, sequence, profile(runtime, model));
+  } catch (const std::exception& error) {
+    emit_error(model.id, sequence, "profile", error.what());
+  }
+}
+
+// Runs the whole plan and returns the number of models that could not be measured.
 inline std::int64_t run_plan(Runtime& runtime, const Plan& plan) {
   std::int64_t errors = 0;
   std::int64_t sequence = 0;
   for (const ModelPlan& model : plan.models) {
     try {
       emit_measurement(model.id, sequence, measure(runtime, model));
+      if (model.profile_runs > 0) run_profile(runtime, model, sequence);
     } catch (const OutputError& error) {
       ++errors;
       emit_error(model.id, sequence, "output", error.what());
@@ -222,6 +280,11 @@ inline std::int64_t run_plan(Runtime& runtime, const Plan& plan) {
 // `main` of every runner: RUNNER PLAN. `start` makes the runtime for a number of threads.
 template <class Start>
 int runner_main(int argc, char** argv, const char* runtime_name, Start start) {
+  std::signal(SIGPIPE, SIG_IGN);  // a host that is gone is told by `emit`
+  if (!claim_standard_streams()) {
+    std::fprintf(stderr, "pocketnas runner: standard output is closed\n");
+    return 1;
+  }
   if (argc != 2) {
     std::fprintf(stderr, "usage: %s PLAN.jsonl\n", argc > 0 ? argv[0] : "runner");
     return 2;

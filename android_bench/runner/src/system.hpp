@@ -1,9 +1,11 @@
 // What the runner asks of the kernel: the clock, its place on the cores, and what happened to it while it measured.
 #pragma once
 
+#include <fcntl.h>
 #include <sched.h>
 #include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <cerrno>
 #include <cstdint>
@@ -21,6 +23,17 @@ inline std::int64_t now_ns() {
   timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
   return static_cast<std::int64_t>(now.tv_sec) * 1'000'000'000 + now.tv_nsec;
+}
+
+// A closed stream's number would go to the next file that is opened, and results or logs into that file. False when
+// standard output is closed: there is nobody to tell.
+inline bool claim_standard_streams() {
+  for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (fcntl(stream, F_GETFD) != -1) continue;
+    if (stream == STDOUT_FILENO) return false;
+    if (open("/dev/null", O_RDWR) != stream) return false;
+  }
+  return true;
 }
 
 // Must run before a library starts threads: a thread inherits the cores of the one that made it, at that moment.

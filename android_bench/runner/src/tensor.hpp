@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <limits>
 #include <stdexcept>
@@ -24,13 +25,20 @@ struct OutputError : ModelError {
   using ModelError::ModelError;
 };
 
-enum class ElementType { kFloat32, kInt8, kUint8, kInt32, kInt64 };
+enum class ElementType { kFloat32, kFloat16, kInt8, kUint8, kInt16, kInt32, kInt64, kBool };
+
+constexpr const char* kSupportedTypes =
+    "; float32, float16, int8, uint8, int16, int32, int64 and bool are supported";
 
 inline std::size_t element_bytes(ElementType type) {
   switch (type) {
     case ElementType::kInt8:
     case ElementType::kUint8:
+    case ElementType::kBool:
       return 1;
+    case ElementType::kFloat16:
+    case ElementType::kInt16:
+      return 2;
     case ElementType::kFloat32:
     case ElementType::kInt32:
       return 4;
@@ -81,8 +89,36 @@ inline void write_tensor(const std::string& path, const Bytes& data) {
   if (std::fclose(file) != 0 || written != data.size()) throw ModelError("cannot write " + path);
 }
 
+// IEEE 754 binary16 by its bits; not every compiler that builds the runner knows it as a type.
+struct Half {
+  std::uint16_t bits;
+
+  explicit operator double() const {
+    const int exponent = (bits >> 10) & 0x1F;
+    const int fraction = bits & 0x3FF;
+    double value = 0.0;
+    if (exponent == 0x1F) {
+      value = fraction == 0 ? std::numeric_limits<double>::infinity() : std::numeric_limits<double>::quiet_NaN();
+    } else if (exponent == 0) {
+      value = std::ldexp(fraction, -24);
+    } else {
+      value = std::ldexp(fraction + 0x400, exponent - 25);
+    }
+    return (bits & 0x8000) != 0 ? -value : value;
+  }
+};
+
+// `steps` / 1024, exactly; steps from -1023 to 1023.
+inline Half half_of(int steps) {
+  if (steps == 0) return {0};
+  int fraction = std::abs(steps);
+  int exponent = 15;
+  for (; fraction < 0x400; fraction <<= 1) --exponent;
+  return {static_cast<std::uint16_t>((steps < 0 ? 0x8000 : 0) | (exponent << 10) | (fraction & 0x3FF))};
+}
+
 // The same numbers on every device: splitmix64 (Steele et al., 2014) from a fixed seed. Floats lie in [-1, 1), 8-bit
-// integers fill their range, wider integers are 0 or 1 because they are mostly indices.
+// and 16-bit integers fill their range, wider ones are 0 or 1 because they are mostly indices, as truth values are.
 inline Bytes pseudo_random(const TensorShape& shape, std::uint64_t seed) {
   Bytes data(shape.bytes());
   std::uint64_t state = seed * 0x9E3779B97F4A7C15u;
@@ -97,11 +133,17 @@ inline Bytes pseudo_random(const TensorShape& shape, std::uint64_t seed) {
     if (shape.type == ElementType::kFloat32) {
       const float value = static_cast<float>(bits >> 40) * 0x1p-23f - 1.0f;
       std::memcpy(place, &value, sizeof value);
-    } else if (step == 1) {
-      *place = static_cast<unsigned char>(bits >> 56);
+    } else if (shape.type == ElementType::kFloat16) {
+      const Half value = half_of(static_cast<int>(bits % 2047) - 1023);
+      std::memcpy(place, &value, sizeof value);
+    } else if (shape.type == ElementType::kBool) {
+      *place = static_cast<unsigned char>(bits >> 63);
+    } else if (step <= 2) {
+      const std::uint64_t value = bits >> 48;
+      std::memcpy(place, &value, step);  // little-endian: the low bytes come first
     } else {
       const std::int64_t value = static_cast<std::int64_t>(bits >> 63);
-      std::memcpy(place, &value, step);  // little-endian: the low bytes come first
+      std::memcpy(place, &value, step);
     }
   }
   return data;
@@ -130,10 +172,15 @@ inline double scaled_difference(ElementType type, const Bytes& output, const Byt
   switch (type) {
     case ElementType::kFloat32:
       return scaled_difference_of<float>(output, reference);
+    case ElementType::kFloat16:
+      return scaled_difference_of<Half>(output, reference);
     case ElementType::kInt8:
       return scaled_difference_of<std::int8_t>(output, reference);
     case ElementType::kUint8:
+    case ElementType::kBool:
       return scaled_difference_of<std::uint8_t>(output, reference);
+    case ElementType::kInt16:
+      return scaled_difference_of<std::int16_t>(output, reference);
     case ElementType::kInt32:
       return scaled_difference_of<std::int32_t>(output, reference);
     case ElementType::kInt64:
@@ -142,13 +189,19 @@ inline double scaled_difference(ElementType type, const Bytes& output, const Byt
   return std::numeric_limits<double>::infinity();
 }
 
-inline bool all_finite(ElementType type, const Bytes& data) {
-  if (type != ElementType::kFloat32) return true;
-  for (std::size_t at = 0; at + sizeof(float) <= data.size(); at += sizeof(float)) {
-    float value;
+template <class T>
+bool all_finite_of(const Bytes& data) {
+  for (std::size_t at = 0; at + sizeof(T) <= data.size(); at += sizeof(T)) {
+    T value;
     std::memcpy(&value, data.data() + at, sizeof value);
-    if (!std::isfinite(value)) return false;
+    if (!std::isfinite(static_cast<double>(value))) return false;
   }
+  return true;
+}
+
+inline bool all_finite(ElementType type, const Bytes& data) {
+  if (type == ElementType::kFloat32) return all_finite_of<float>(data);
+  if (type == ElementType::kFloat16) return all_finite_of<Half>(data);
   return true;
 }
 

@@ -2,10 +2,12 @@
 //
 // The wheel brings no headers, so the few functions used are declared here, after LiteRT's documentation of its
 // `litert/c/` API, with every handle an opaque pointer.
+#include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -45,6 +47,26 @@ struct EnvironmentOption {
   AnyValue value;
 };
 
+struct MemoryUse {
+  std::size_t total, in_use, private_footprint;
+};
+
+struct ProfilerEvent {
+  const char* tag;
+  int type;
+  std::uint64_t start_us;
+  std::uint64_t elapsed_us;
+  MemoryUse before, after;
+  std::uint64_t node;
+  std::uint64_t subgraph;
+  int source;
+};
+static_assert(sizeof(ProfilerEvent) == 104 && offsetof(ProfilerEvent, node) == 80, "LiteRT's ABI fixes this layout");
+
+constexpr int kEventOperator = 1 << 1;          // an operator that the interpreter runs itself
+constexpr int kEventDelegateOperator = 1 << 2;  // one inside a delegate
+constexpr int kEventDelegateProfiled = 1 << 3;  // the same, from delegates that profile each operator, as XNNPACK does
+
 constexpr int kOptionAutoRegisterAccelerators = 24;
 constexpr int kAnyInteger = 2;
 
@@ -80,13 +102,26 @@ Status LiteRtLockTensorBuffer(Handle buffer, void** address, int mode);
 Status LiteRtUnlockTensorBuffer(Handle buffer);
 Status LiteRtRunCompiledModel(Handle compiled, std::size_t signature, std::size_t input_count, Handle* inputs,
                               std::size_t output_count, Handle* outputs);
+Status LiteRtCompiledModelGetProfiler(Handle compiled, Handle* profiler);
+Status LiteRtStartProfiler(Handle profiler);
+Status LiteRtGetNumProfilerEvents(Handle profiler, int* count);
+Status LiteRtGetProfilerEvents(Handle profiler, int count, ProfilerEvent* events);
+Status LiteRtGetSignatureSubgraph(Handle signature, Handle* subgraph);
+Status LiteRtGetNumSubgraphOps(Handle subgraph, std::size_t* count);
+Status LiteRtGetSubgraphOp(Handle subgraph, std::size_t index, Handle* op);
+Status LiteRtGetNumOpOutputs(Handle op, std::size_t* count);
+Status LiteRtGetOpOutput(Handle op, std::size_t index, Handle* tensor);
+Status LiteRtGetTensorName(Handle tensor, const char** name);
 }
 
 namespace {
 
 using pocketnas::Bytes;
+using pocketnas::DelegateCoverage;
 using pocketnas::ElementType;
 using pocketnas::ModelError;
+using pocketnas::OperatorEvent;
+using pocketnas::ProfileError;
 using pocketnas::TensorShape;
 
 // The library does not export its own names for these.
@@ -147,11 +182,16 @@ ElementType element_type(int litert_type, const std::string& which) {
       return ElementType::kUint8;
     case 4:
       return ElementType::kInt64;
+    case 6:
+      return ElementType::kBool;
+    case 7:
+      return ElementType::kInt16;
     case 9:
       return ElementType::kInt8;
+    case 10:
+      return ElementType::kFloat16;
     default:
-      throw ModelError(which + " has element type " + std::to_string(litert_type) +
-                       "; float32, int8, uint8, int32 and int64 are supported");
+      throw ModelError(which + " has element type " + std::to_string(litert_type) + pocketnas::kSupportedTypes);
   }
 }
 
@@ -181,17 +221,25 @@ class LockedBuffer {
   void* address_ = nullptr;
 };
 
-class LiteRtModel final : public pocketnas::Model {
+enum class Profiling { kOff, kOn };
+
+class LiteRtModel final : public pocketnas::ProfiledModel {
  public:
-  LiteRtModel(Handle environment, const std::string& path, std::int64_t threads) {
+  LiteRtModel(Handle environment, const std::string& path, std::int64_t threads, Profiling profiling) {
     check(LiteRtCreateModelFromFile(environment, path.c_str(), model_.fill()), "reading the model");
     check(LiteRtCreateOptions(options_.fill()), "making options");
     check(LiteRtSetOptionsHardwareAccelerators(options_.get(), kAcceleratorCpu), "choosing the CPU");
-    set_threads(threads);
+    add_options("xnnpack", "num_threads = " + std::to_string(threads) + "\n");
+    if (profiling == Profiling::kOn) add_options("runtime_options_string", "enable_profiling = true\n");
     check(LiteRtCreateCompiledModel(environment, model_.get(), options_.get(), compiled_.fill()),
           "preparing the model");
+    if (profiling == Profiling::kOn) {
+      check(LiteRtCompiledModelGetProfiler(compiled_.get(), &profiler_), "starting the profiler");
+      if (profiler_ == nullptr) throw ProfileError("LiteRT gives no profiler");
+    }
     Handle signature = nullptr;
     check(LiteRtGetModelSignature(model_.get(), 0, &signature), "finding the model's signature");
+    check(LiteRtGetSignatureSubgraph(signature, &subgraph_), "finding the model's graph");
     std::size_t count = 0;
     check(LiteRtGetNumSignatureInputs(signature, &count), "counting inputs");
     for (std::size_t index = 0; index < count; ++index) {
@@ -232,13 +280,71 @@ class LiteRtModel final : public pocketnas::Model {
           "an invocation");
   }
 
+  // Starting forgets what was noted; resetting would also stop it.
+  void start_notes() override { check(LiteRtStartProfiler(profiler_), "starting the profiler"); }
+
+  // XNNPACK reports the operators of one part of the graph after it ran that part, numbered from 0.
+  std::vector<OperatorEvent> notes() override {
+    int count = 0;
+    check(LiteRtGetNumProfilerEvents(profiler_, &count), "reading the profile");
+    std::vector<ProfilerEvent> events(static_cast<std::size_t>(count));
+    if (count > 0) check(LiteRtGetProfilerEvents(profiler_, count, events.data()), "reading the profile");
+    std::vector<OperatorEvent> result;
+    own_nodes_.clear();
+    parts_ = 0;
+    one_graph_ = true;
+    std::int64_t last_in_part = -1;
+    for (const ProfilerEvent& event : events) {
+      const auto node = static_cast<std::int64_t>(event.node);
+      const auto ns = static_cast<std::int64_t>(event.elapsed_us) * 1000;
+      if (event.type == kEventOperator) {
+        last_in_part = -1;
+        own_nodes_.insert(node);
+        one_graph_ = one_graph_ && event.subgraph == 0;
+        const std::string key = std::to_string(event.subgraph) + ":" + std::to_string(node);
+        result.push_back({key, event.subgraph == 0 ? node_name(event.node) : "", event.tag, ns, kMicrosecond, false});
+      } else if (event.type == kEventDelegateOperator || event.type == kEventDelegateProfiled) {
+        if (last_in_part < 0 || node <= last_in_part) ++parts_;
+        last_in_part = node;
+        const std::string name = "part " + std::to_string(parts_ - 1) + ", operator " + std::to_string(node);
+        result.push_back({name, name, event.tag, ns, kMicrosecond, true});
+      }
+    }
+    return result;
+  }
+
+  // LiteRT does not say what it delegated, but the interpreter runs the rest itself and names it. With several graphs
+  // (loops, branches) the numbers of their nodes would mix.
+  std::vector<DelegateCoverage> delegates() override {
+    if (parts_ == 0) return {};
+    if (!one_graph_) return {{"XNNPACK", -1, -1, -1}};
+    std::size_t count = 0;
+    check(LiteRtGetNumSubgraphOps(subgraph_, &count), "counting operators");
+    const auto of_nodes = static_cast<std::int64_t>(count);
+    return {{"XNNPACK", of_nodes - static_cast<std::int64_t>(own_nodes_.size()), of_nodes, parts_}};
+  }
+
  private:
-  // LiteRT takes CPU options as TOML under the name of the delegate, and frees the text itself.
-  void set_threads(std::int64_t threads) {
-    char* payload = strdup(("num_threads = " + std::to_string(threads) + "\n").c_str());
+  static constexpr std::int64_t kMicrosecond = 1000;
+
+  // LiteRT takes options as TOML under the name of what they are for, and frees the text itself.
+  void add_options(const char* whose, const std::string& toml) {
     Handle opaque = nullptr;
-    check(LiteRtCreateOpaqueOptions("xnnpack", payload, std::free, &opaque), "setting the number of threads");
-    check(LiteRtAddOpaqueOptions(options_.get(), opaque), "setting the number of threads");
+    check(LiteRtCreateOpaqueOptions(whose, strdup(toml.c_str()), std::free, &opaque), "setting options");
+    check(LiteRtAddOpaqueOptions(options_.get(), opaque), "setting options");
+  }
+
+  // The name of a node's first output; nodes have none of their own.
+  std::string node_name(std::size_t node) const {
+    std::size_t count = 0;
+    Handle op = nullptr;
+    Handle tensor = nullptr;
+    const char* name = nullptr;
+    if (LiteRtGetNumSubgraphOps(subgraph_, &count) != 0 || node >= count) return "";
+    if (LiteRtGetSubgraphOp(subgraph_, node, &op) != 0) return "";
+    if (LiteRtGetNumOpOutputs(op, &count) != 0 || count == 0) return "";
+    if (LiteRtGetOpOutput(op, 0, &tensor) != 0) return "";
+    return LiteRtGetTensorName(tensor, &name) == 0 && name != nullptr ? name : "";
   }
 
   static void add(Handle environment, Handle tensor, Handle needs, const std::string& which,
@@ -267,6 +373,13 @@ class LiteRtModel final : public pocketnas::Model {
   Owned<LiteRtDestroyCompiledModel> compiled_;
   std::vector<Tensor> inputs_, outputs_;
   std::vector<Handle> input_buffers_, output_buffers_;
+  // Both belong to what stands above.
+  Handle profiler_ = nullptr;
+  Handle subgraph_ = nullptr;
+  // Of the last invocation that was noted: which nodes were not delegated, and in how many parts the others were.
+  std::set<std::int64_t> own_nodes_;
+  std::int64_t parts_ = 0;
+  bool one_graph_ = true;
 };
 
 class LiteRt final : public pocketnas::Runtime {
@@ -278,7 +391,11 @@ class LiteRt final : public pocketnas::Runtime {
   }
 
   std::unique_ptr<pocketnas::Model> load(const std::string& path) override {
-    return std::make_unique<LiteRtModel>(environment_.get(), path, threads_);
+    return std::make_unique<LiteRtModel>(environment_.get(), path, threads_, Profiling::kOff);
+  }
+
+  std::unique_ptr<pocketnas::ProfiledModel> load_profiled(const std::string& path) override {
+    return std::make_unique<LiteRtModel>(environment_.get(), path, threads_, Profiling::kOn);
   }
 
  private:
