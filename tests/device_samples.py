@@ -310,7 +310,8 @@ _BY_TIME = "============================== Top by Computation Time =============
 _BY_TYPE = "============================== Summary by node type =============================="
 _TYPE_HEADER = "\t             [Node type]\t  [count]\t  [avg ms]\t    [avg %]\t    [cdf %]\t  [mem KB]\t[times called]"
 
-_OLD_HEADER = "\t             [node type]\t  [start]\t  [first]\t [avg ms]\t     [%]\t  [cdf%]\t  [mem KB]\t[times called]\t[Name]"
+_NEW_HEADER = "\t             [node type]\t  [first]\t [avg ms]\t     [%]\t  [cdf%]\t  [mem KB]\t[times called]\t[Name]"
+_OLD_HEADER = _NEW_HEADER.replace("\t  [first]", "\t  [start]\t  [first]")
 PROFILE_OLD = f"""\
 {_RUN_ORDER}
 {_OLD_HEADER}
@@ -335,7 +336,6 @@ Memory (bytes): count=0
 Average inference timings in us: Warmup: 83235, Init: 38467, Inference: 79760.9
 """  # noqa: E501
 
-_NEW_HEADER = "\t             [node type]\t  [first]\t [avg ms]\t     [%]\t  [cdf%]\t  [mem KB]\t[times called]\t[Name]"
 PROFILE_NEW = f"""\
 INFO: Profiling Info for Benchmark Initialization:
 INFO: {_RUN_ORDER}

@@ -21,9 +21,12 @@ class LogLine:
     message: str
 
 
+_EMPTY = LogLine(None, "")
+
+
 def log_lines(output: Output, source: str) -> list[LogLine]:
     """The lines of a log. Raises UnreadableOutputError when it is longer than any log."""
-    return [_line(line) for line in lines_of(text_of(output, source, MAX_LOG_BYTES))]
+    return [_line(line) if line else _EMPTY for line in lines_of(text_of(output, source, MAX_LOG_BYTES))]
 
 
 def _line(line: str) -> LogLine:

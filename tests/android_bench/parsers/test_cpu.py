@@ -1,0 +1,102 @@
+"""Cores, frequencies and clusters."""
+
+import pytest
+from device_samples import SYSFS
+from hypothesis import given
+from hypothesis import strategies as st
+
+from android_bench.errors import UnreadableOutputError
+from android_bench.parsers.cpu import (
+    CPU,
+    MAX_CORES,
+    Cluster,
+    Core,
+    CpuState,
+    clusters,
+    core_mask,
+    cpu_state,
+    parse_cpu_list,
+)
+from android_bench.parsers.files import parse_files
+
+
+def core(number: int, max_freq_khz: int | None, online: bool | None = True) -> Core:
+    return Core(number, online, None, max_freq_khz, None, None, None)
+
+
+def test_cores_are_read() -> None:
+    state = cpu_state(parse_files(SYSFS))
+    assert (state.possible, state.online) == (tuple(range(8)), tuple(range(7)))
+    assert state.cores[0] == Core(0, True, "schedutil", 1_800_000, 1_800_000, 300_000, 576_000)
+    assert state.cores[4] == Core(4, True, None, 2_348_000, 1_747_000, None, None)
+    assert [core.online for core in state.cores] == [True] * 7 + [False]
+
+
+def test_clusters_are_the_cores_of_one_highest_frequency_that_can_be_used() -> None:
+    assert clusters(cpu_state(parse_files(SYSFS)).cores) == (
+        Cluster((0,), 1_800_000, "1"),
+        Cluster((4, 5), 2_348_000, "30"),
+        Cluster((6,), 2_850_000, "40"),
+    )
+
+
+def test_three_clusters_of_a_recent_phone() -> None:
+    frequencies = [1_700_000] * 4 + [2_370_000] * 4 + [2_910_000]
+    found = clusters([core(number, khz) for number, khz in enumerate(frequencies)])
+    assert [(cluster.cores, cluster.mask) for cluster in found] == [
+        ((0, 1, 2, 3), "f"),
+        ((4, 5, 6, 7), "f0"),
+        ((8,), "100"),
+    ]
+
+
+def test_core_of_unknown_kind_or_offline_belongs_to_no_cluster() -> None:
+    assert clusters([core(0, None), core(1, 1000, online=False), core(2, 1000, online=None)]) == (
+        Cluster((2,), 1000, "4"),
+    )
+
+
+def test_device_that_tells_nothing_has_no_cores() -> None:
+    assert cpu_state({}) == CpuState(None, None, ())
+    assert clusters(()) == ()
+
+
+def test_core_s_own_switch_counts_where_there_is_no_list() -> None:
+    state = cpu_state(
+        {f"{CPU}/cpu0/cpufreq/scaling_governor": "", f"{CPU}/cpu1/online": "0", f"{CPU}/cpu2/online": "1"}
+    )
+    assert [core.online for core in state.cores] == [None, False, True]
+    assert state.cores[0].governor is None
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "1.8e6", "<unknown>", "999999999999", ""])
+def test_frequency_that_is_none_is_none(value: str) -> None:
+    (found,) = cpu_state({f"{CPU}/cpu0/cpufreq/scaling_max_freq": value}).cores
+    assert found.scaling_max_freq_khz is None
+
+
+def test_more_cores_than_any_device_has_are_refused() -> None:
+    with pytest.raises(UnreadableOutputError, match="more than 1024 cores"):
+        cpu_state({f"{CPU}/cpu1024/online": "1"})
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"), [("0", (0,)), ("0-3,6\n", (0, 1, 2, 3, 6)), ("", ()), ("7,0-1", (0, 1, 7)), ("1-1", (1,))]
+)
+def test_list_of_cores(text: str, numbers: tuple[int, ...]) -> None:
+    assert parse_cpu_list(text) == numbers
+
+
+@pytest.mark.parametrize(
+    "text", ["a", "3-1", "1-", "-1", "0,,1", "0-99999", "1024", "0x1", "\u0661", "0," * 2000 + "0"]
+)
+def test_what_is_no_list_of_cores_is_refused(text: str) -> None:
+    with pytest.raises(UnreadableOutputError, match="list of cores"):
+        parse_cpu_list(text)
+
+
+@given(st.sets(st.integers(0, MAX_CORES - 1)))
+def test_lists_and_masks_survive_the_trip(numbers: set[int]) -> None:
+    assert parse_cpu_list(",".join(map(str, numbers))) == tuple(sorted(numbers))
+    mask = int(core_mask(numbers), 16)
+    assert {number for number in range(MAX_CORES) if mask >> number & 1} == numbers

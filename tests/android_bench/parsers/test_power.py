@@ -1,0 +1,89 @@
+"""The power manager's state and its replies."""
+
+import pytest
+from device_samples import POWER_ANDROID_8, POWER_ANDROID_13
+
+from android_bench.errors import UnreadableOutputError
+from android_bench.parsers.power import (
+    PowerReply,
+    PowerState,
+    parse_device_idle,
+    parse_low_power,
+    parse_power,
+    parse_power_reply,
+)
+
+
+def test_recent_phone_tells_all_but_its_display() -> None:
+    assert parse_power(POWER_ANDROID_13) == PowerState("Awake", None, False, True, False)
+
+
+def test_old_phone_tells_its_display_and_saver_in_other_words() -> None:
+    assert parse_power(POWER_ANDROID_8) == PowerState("Asleep", "OFF", True, False, True)
+
+
+def test_battery_saver_is_read_from_its_own_block() -> None:
+    state = parse_power(POWER_ANDROID_13.replace("  Enabled=false", "  Enabled=true"))
+    assert state is not None
+    assert state.battery_saver is True
+
+
+def test_what_is_not_stated_is_none() -> None:
+    text = "Power Manager State:\n  mWakefulness=1\n\nBattery saver state machine:\n"
+    assert parse_power(text) == PowerState(None, None, None, None, None)
+
+
+def test_device_without_the_services_has_no_state() -> None:
+    assert parse_power("Can't find service: power\n") is None
+    assert parse_device_idle("Can't find service: deviceidle\n") is None
+
+
+@pytest.mark.parametrize("output", ["", "mWakefulness=Awake\n", "Permission Denial: can't dump PowerManager"])
+def test_what_is_no_power_manager_is_refused(output: str) -> None:
+    with pytest.raises(UnreadableOutputError, match="dumpsys power"):
+        parse_power(output)
+
+
+@pytest.mark.parametrize(("output", "value"), [("1\n", True), ("0\n", False), ("null\n", None)])
+def test_setting_of_the_battery_saver(output: str, value: bool | None) -> None:
+    assert parse_low_power(output) is value
+
+
+@pytest.mark.parametrize("output", ["", "2\n", "true\n", "0\n1\n", "cmd: Can't find service: settings\n"])
+def test_what_is_no_setting_is_refused(output: str) -> None:
+    with pytest.raises(UnreadableOutputError, match="low_power"):
+        parse_low_power(output)
+
+
+@pytest.mark.parametrize("state", ["ACTIVE", "IDLE", "IDLE_MAINTENANCE", "WAITING_FOR_NETWORK"])
+def test_idle_state(state: str) -> None:
+    assert parse_device_idle(f"{state}\n") == state
+
+
+@pytest.mark.parametrize("output", ["", "active\n", "ACTIVE\nIDLE\n", "Unknown idle state: x\n"])
+def test_what_is_no_idle_state_is_refused(output: str) -> None:
+    with pytest.raises(UnreadableOutputError, match="not an idle state"):
+        parse_device_idle(output)
+
+
+def test_command_that_was_accepted_says_nothing() -> None:
+    assert parse_power_reply(b"\n") == PowerReply(accepted=True, reason=None)
+
+
+@pytest.mark.parametrize(
+    "output",
+    [
+        "Failed to set FIXED_PERFORMANCE mode\nThis is likely because Power HAL AIDL is not implemented\n",
+        "Unknown command: set-fixed-performance-mode-enabled\nPower manager (power) commands:\n",
+        "cmd: Can't find service: power\n",
+        "/system/bin/sh: cmd: not found\n",
+    ],
+)
+def test_command_that_was_refused_gives_a_reason(output: str) -> None:
+    reply = parse_power_reply(output)
+    assert (reply.accepted, reply.reason) == (False, output.split("\n")[0])
+
+
+def test_words_that_nobody_knows_are_neither() -> None:
+    with pytest.raises(UnreadableOutputError, match="no known reply: 'fine by me'"):
+        parse_power_reply("fine by me\n")
