@@ -179,7 +179,7 @@ main() {
   [ "${1:-}" != --where ] || { echo "$testbed"; exit 0; }
   [ ! -e "$testbed/complete" ] || { say "ready in $testbed"; exit 0; }
   check_machine
-  mkdir -p "$(dirname "$testbed")"
+  mkdir -p "${testbed%/*}" 2>/dev/null || stop "the folder ${testbed%/*} cannot be made"
   exec 9>"$testbed.lock"
   flock 9
   [ ! -e "$testbed/complete" ] || { say "ready in $testbed"; exit 0; }
