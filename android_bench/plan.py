@@ -16,7 +16,7 @@ class PlannedModel:
     """One model in a plan. Paths are the device's. inputs: raw little-endian tensors in the model's own memory
     order, one per input, or none for pseudo-random ones. references: the outputs expected of these inputs, or
     none. max_output_error: allowed max |output - reference| / max |reference|. output_paths: where to write outputs.
-    profile: after timing, run it PROFILE_RUNS times more, and say how long each of its operators took.
+    profile: after timing, run it up to PROFILE_RUNS times more, and say how long each of its operators took.
     """
 
     id: str

@@ -100,8 +100,11 @@ class DelegateCoverage(_Line):
 
 
 class ProfileLine(_Line):
-    """How long each operator of one model took, in runs of their own after its measurement. The runtime's notes cost
-    time: median_run_ns, of one whole run, is more than the model's latency."""
+    """How long each operator of one model took, in runs of their own after its measurement.
+
+    runs: fewer than asked for where the protocol's max_ns was reached first. median_run_ns: of one whole run; more
+    than the model's latency, because the runtime's notes cost time.
+    """
 
     type: Literal["profile"]
     id: _Text

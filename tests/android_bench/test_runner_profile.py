@@ -54,6 +54,15 @@ def test_operators_take_the_time_that_the_model_takes(
     assert 0.2 * profile.median_run_ns < together <= profile.median_run_ns
 
 
+def test_profile_takes_no_longer_than_timing_may(
+    half_delegated: PlannedModel, tflite_runner: Runner, quick: Protocol, tmp_path: Path
+) -> None:
+    protocol = dataclasses.replace(quick, min_runs=1, max_ns=1)
+    _, lines, _ = run(tflite_runner, [half_delegated], protocol, tmp_path)
+    assert len(measured(lines[0]).samples_ns) == 1
+    assert profiled(lines[1]).runs == 1
+
+
 def test_executorch_profile_looks_into_the_delegate(
     executorch_model: Model, executorch_runner: Runner, quick: Protocol, tmp_path: Path
 ) -> None:

@@ -184,14 +184,16 @@ struct Profile {
   std::vector<DelegateCoverage> delegates;
 };
 
-// Runs a model that `measure` found to be right, with the same inputs.
+// Runs a model that `measure` found to be right, with the same inputs, for no longer than timing may take.
 inline Profile profile(Runtime& runtime, const ModelPlan& plan) {
   Profile result;
   const std::unique_ptr<ProfiledModel> model = runtime.load_profiled(plan.path);
   set_inputs(*model, plan.inputs);
   CoresSeen cores;
   time_one(*model, cores);
+  const std::int64_t start = now_ns();
   for (std::int64_t run = 0; run < plan.profile_runs; ++run) {
+    if (run > 0 && now_ns() - start >= plan.max_ns) break;
     model->start_notes();
     result.samples_ns.push_back(time_one(*model, cores));
     result.operators.add(model->notes());
