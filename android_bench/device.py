@@ -49,6 +49,11 @@ class Device:
     workspace: Workspace = field(repr=False, compare=False)
     guard: Guard = field(repr=False, compare=False)
 
+    @property
+    def is_local(self) -> bool:
+        """Whether it is this machine."""
+        return self.id == "local"
+
     def default_cores(self, threads: int) -> tuple[int, ...]:
         """The cores that `threads` threads are pinned to unless the user says otherwise: of one cluster, since threads
         on unequal cores wait for the slowest; of the fastest that has enough; and of equals the last, because a

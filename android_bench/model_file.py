@@ -3,7 +3,7 @@
 import struct
 from typing import Any
 
-from pocketnas_base.artifact import Artifact
+from pocketnas_base.artifact import Artifact, Precision
 from pocketnas_base.errors import InputError
 from pocketnas_base.files import read_bytes
 
@@ -39,6 +39,27 @@ def check_file(artifact: Artifact) -> None:
             raise InputError(
                 f"{artifact.path} has a dynamic shape {shape} for input {index}; export it with a fixed one"
             )
+
+
+def precision_of(artifact: Artifact) -> Precision | None:
+    """What a .tflite file computes in: int8 where it holds int8 weights, else fp16 where it holds fp16 weights, else
+    fp32. None for a .pte file, whose delegates keep their numbers to themselves. Raises InputError as `check_file`."""
+    if artifact.runtime != "tflite":
+        return None
+    check_file(artifact)
+    from ai_edge_litert import schema_py_generated as schema
+
+    content = read_bytes(artifact.path, what="the model", max_bytes=MAX_MODEL_BYTES)
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    held = {
+        tensor.type
+        for graph in model.subgraphs
+        for tensor in graph.tensors
+        if 0 <= tensor.buffer < len(model.buffers) and model.buffers[tensor.buffer].data is not None
+    }
+    if schema.TensorType.INT8 in held:
+        return "int8"
+    return "fp16" if schema.TensorType.FLOAT16 in held else "fp32"
 
 
 def _input_shapes(model: Any) -> list[list[int]]:

@@ -18,11 +18,12 @@ from pocketnas_base.errors import DeviceError
 
 LEASE_S = 900
 _COMMAND_TIMEOUT_S = 30.0
-# Arguments: what to do (take, keep, drop, look or break), token, lease in seconds, holder.
+# mksh does not hand descriptor 9 to other programs, so flock gets it as its standard input: the lock belongs to the open
+# file, which the shell keeps. Arguments: what to do (take, keep, drop, look or break), token, lease in seconds, holder.
 _SCRIPT = rf"""
 mkdir -p {DEVICE_FOLDER} && cd {DEVICE_FOLDER} || exit 9
 exec 9>lock.guard || exit 9
-flock 9 || exit 8
+flock 0 <&9 || exit 8
 read up x </proc/uptime; up=${{up%.*}}; read boot </proc/sys/kernel/random/boot_id
 token=; until=0; was=; holder=
 [ -f lock ] && read token until was holder <lock

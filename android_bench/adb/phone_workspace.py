@@ -50,11 +50,6 @@ class PhoneWorkspace:
         start = ("sh", "-c", 'cd "$0" && exec "$@"', folder, *bundle.command)
         return InstalledRunner(runtime, bundle.runtime_version, bundle.abi, bundle.sha256, start)
 
-    def clean(self) -> None:
-        """Remove everything of ours from the phone, but the note of settings that are still to be put back."""
-        for folder in ("blobs", "bundles", "run"):
-            self._transport.remove_tree(f"{DEVICE_FOLDER}/{folder}")
-
     def _send(self, bundle: Bundle, folder: str, missing: Collection[str]) -> None:
         paths = {f"{folder}/{file.name}": file for file in bundle.files}
         by_folder: dict[str, list[str]] = {}
@@ -74,3 +69,9 @@ class PhoneWorkspace:
         if done.exit_status != 0:
             said = done.stderr.decode(errors="replace").strip().rpartition("\n")[2][:200]
             raise DeviceError(f"{self._transport.name} refuses the folder {DEVICE_FOLDER}: {said}")
+
+
+def clean_phone(transport: PhoneTransport) -> None:
+    """Remove everything of ours from a phone, but its lock and the note of settings that are still to be put back."""
+    for folder in ("blobs", "bundles", "run"):
+        transport.remove_tree(f"{DEVICE_FOLDER}/{folder}")
