@@ -1,22 +1,20 @@
 """The emulator that runs arm64 programs on another machine, for tests."""
 
-import os
 import re
 import shutil
 import subprocess
-from pathlib import Path
+
+from lookalike import testbed
 
 OLDEST = 10
-"""Bookworm's 7.2 crashes inside LiteRT."""
+"""Bookworm's 7.2 shows arm64 programs this machine's own /proc/cpuinfo, on which LiteRT crashes, and its SME computes
+int8 products wrongly; the bundles are right there too with an arm64 cpuinfo and `-cpu max,sme=off`."""
 
 
 def find_qemu() -> str | None:
-    """The path of a qemu-aarch64 that is new enough: the test bed's, else one on PATH; None when there is none."""
-    cache = Path(os.environ.get("POCKETNAS_TESTBED") or Path.home() / ".cache/pocketnas-testbed")
-    names = ("qemu-aarch64-static", "qemu-aarch64")
-    found = [str(path) for name in names for path in sorted(cache.glob(f"**/bin/{name}"))]
-    found += [path for name in names if (path := shutil.which(name))]
-    return next((path for path in found if _version(path) >= OLDEST), None)
+    """The path of a qemu-aarch64 that is new enough: the testbed's, else one on PATH; None when there is none."""
+    found = [str(testbed.qemu_program() or ""), shutil.which("qemu-aarch64-static"), shutil.which("qemu-aarch64")]
+    return next((path for path in found if path and _version(path) >= OLDEST), None)
 
 
 def _version(path: str) -> int:

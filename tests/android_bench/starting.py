@@ -23,18 +23,29 @@ def put(bundle: Bundle, root: Path) -> None:
 
 
 def start(
-    bundle: Bundle, models: Sequence[Model], root: Path, starter: Sequence[str], protocol: Protocol, **how: object
+    bundle: Bundle,
+    models: Sequence[Model],
+    root: Path,
+    starter: Sequence[str],
+    protocol: Protocol,
+    *,
+    cwd: Path | None = None,
+    max_output_error: float = 1e-4,
 ) -> list[MeasurementLine]:
-    """Run a bundle that lies in `root`, which is its working directory, with no environment. Returns its rows."""
+    """Run a bundle that lies in `root`, which is its working directory, with no environment. Returns its rows.
+
+    The output of model N lies at `root`/N.found then.
+    """
     planned = []
     for index, model in enumerate(models):
         names = [f"{index}{suffix}" for suffix in (model.path.suffix, ".in", ".out")]
         for source, name in zip((model.path, model.input, model.reference), names, strict=True):
             shutil.copyfile(source, root / name)
-        planned.append(PlannedModel(names[0], names[0], inputs=(names[1],), references=(names[2],)))
+        files = {"inputs": (names[1],), "references": (names[2],), "output_paths": (f"{index}.found",)}
+        planned.append(PlannedModel(names[0], names[0], max_output_error=max_output_error, **files))
     (root / "plan.jsonl").write_bytes(render(protocol, bundle.runtime_version, planned))
     command = [*starter, *bundle.command, "plan.jsonl"]
-    done = subprocess.run(command, capture_output=True, timeout=300, check=False, env={}, **how)  # type: ignore[call-overload]
+    done = subprocess.run(command, capture_output=True, timeout=300, check=False, env={}, cwd=cwd)
     assert done.returncode == 0, done.stderr.decode(errors="replace")[-2000:]
     hello, *rows, last = [parse_line(line) for line in done.stdout.splitlines()]
     assert isinstance(hello, HelloLine)

@@ -39,6 +39,16 @@ def built(runtime: Runtime, abi: Abi) -> Bundle:
         pytest.skip(str(missing))
 
 
+def arm64_starter() -> list[str]:
+    """What arm64 programs are started with here: nothing on arm64 itself, else an emulator."""
+    if host_abi() == "arm64-v8a":
+        return []
+    qemu = find_qemu()
+    if qemu is None:
+        pytest.skip(f"needs qemu-aarch64 {OLDEST} or newer on PATH or from: make testbed")
+    return [qemu]
+
+
 @pytest.fixture(scope="session")
 def operator_models(tmp_path_factory: pytest.TempPathFactory) -> dict[Runtime, Model]:
     """An inverted residual block, as a latency table measures it."""
@@ -56,6 +66,36 @@ def models(runtime: Runtime, operator_models: dict[Runtime, Model], request: pyt
     return [*(given if isinstance(given, list) else [given]), operator_models[runtime]]
 
 
+@pytest.fixture(scope="session")
+def int8_model(tmp_path_factory: pytest.TempPathFactory) -> Model:
+    """A convolution quantised per channel, and what torch computes for it: at most one step of 255 away."""
+    import torch
+    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+    from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
+        XNNPACKQuantizer,
+        get_symmetric_quantization_config,
+    )
+    from executorch.exir import to_edge_transform_and_lower
+    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+
+    directory = tmp_path_factory.mktemp("int8")
+    torch.manual_seed(0)
+    image = torch.randn(1, 8, 14, 14)
+    module = torch.export.export(torch.nn.Conv2d(8, 16, 3, padding=1).eval(), (image,)).module()
+    quantizer = XNNPACKQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=True))
+    prepared = prepare_pt2e(module, quantizer)
+    with torch.no_grad():
+        prepared(image)
+        converted = convert_pt2e(prepared)
+        converted(image).numpy().tofile(directory / "int8.out")
+    image.numpy().tofile(directory / "int8.in")
+    program = to_edge_transform_and_lower(
+        torch.export.export(converted, (image,)), partitioner=[XnnpackPartitioner()]
+    ).to_executorch()
+    (directory / "int8.pte").write_bytes(program.buffer)
+    return Model(directory / "int8.pte", directory / "int8.in", directory / "int8.out")
+
+
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_bundle_runs_where_nothing_else_is(
     runtime: Runtime, models: list[Model], quick: Protocol, tmp_path: Path
@@ -66,6 +106,7 @@ def test_bundle_runs_where_nothing_else_is(
     bundle = built(runtime, host_abi())
     root = tmp_path / "root"
     root.mkdir()
+    root.chmod(0o777)
     put(bundle, root)
     (root / "proc").mkdir()
     (root / "proc/cpuinfo").write_bytes(Path("/proc/cpuinfo").read_bytes())  # XNNPACK does nothing without it
@@ -80,12 +121,7 @@ def test_bundle_runs_where_nothing_else_is(
 def test_arm64_bundle_computes_what_torch_computes(
     runtime: Runtime, models: list[Model], quick: Protocol, tmp_path: Path
 ) -> None:
-    starter = []
-    if host_abi() != "arm64-v8a":
-        qemu = find_qemu()
-        if qemu is None:
-            pytest.skip(f"needs qemu-aarch64 {OLDEST} or newer on PATH or from: make testbed")
-        starter = [qemu]
+    starter = arm64_starter()
     bundle = built(runtime, "arm64-v8a")
     put(bundle, tmp_path)
     rows = start(bundle, models, tmp_path, starter, quick, cwd=tmp_path)
@@ -93,6 +129,19 @@ def test_arm64_bundle_computes_what_torch_computes(
     for row in rows:
         assert row.output_error is not None
         assert row.output_error < 1e-5
+
+
+def test_int8_is_the_same_to_the_last_bit_on_both_abis(int8_model: Model, quick: Protocol, tmp_path: Path) -> None:
+    starters = {"arm64-v8a": arm64_starter(), host_abi(): []}
+    outputs = []
+    for abi, starter in starters.items():
+        (tmp_path / abi).mkdir()
+        bundle = built("executorch", abi)  # type: ignore[arg-type]
+        put(bundle, tmp_path / abi)
+        (row,) = start(bundle, [int8_model], tmp_path / abi, starter, quick, cwd=tmp_path / abi, max_output_error=0.01)
+        assert row.output_error is not None
+        outputs.append((tmp_path / abi / "0.found").read_bytes())
+    assert len(set(outputs)) == 1
 
 
 @pytest.mark.parametrize("abi", ABIS)
