@@ -209,7 +209,7 @@ def test_downloaded_wheel_is_kept_and_not_fetched_again(
     assert sdk.library_paths[0].read_bytes() == b"library"
     assert not source.exists()
     assert foreign_sdk("tflite", "2.3.0", "arm64-v8a") == sdk
-    assert sorted(left_over(cache))[-1] == NAME
+    assert NAME in left_over(cache)
     assert len(left_over(cache)) == 2
 
 
