@@ -23,6 +23,10 @@ class DeviceBusyError(DeviceError):
     """Somebody else is measuring on the device."""
 
 
+class TookTooLongError(DeviceError):
+    """A program outlived its time and was stopped; the device is there."""
+
+
 class StorageFullError(DeviceError):
     """The device has no room left where measurements are made."""
 

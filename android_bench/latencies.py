@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from android_bench.statistics import Summary, drift_factors, summarise
+from android_bench.statistics import Summary, drift_factors, summarise, summarise_stated
 from android_bench.store import Reading, SampleStore, counts
 from pocketnas_base.errors import InputError
 
@@ -37,8 +37,15 @@ def latencies(
     for job_id, taken in jobs.items():
         newest = [reading for reading in taken if reading.artifact_sha256 == taken[-1].artifact_sha256]
         factors = [drift.get((reading.process, reading.sequence), 1.0) for reading in newest]
-        summaries[job_id] = summarise([reading.samples_ns for reading in newest], factors)
+        summaries[job_id] = _summary(newest, factors)
     return summaries
+
+
+def _summary(taken: Sequence[Reading], factors: Sequence[float]) -> Summary:
+    stated = [reading.stated for reading in taken if reading.stated is not None]
+    if stated and len(stated) == len(taken):
+        return summarise_stated(stated, factors)
+    return summarise([reading.samples_ns for reading in taken], factors)
 
 
 def drift_of(found: Sequence[Reading]) -> dict[tuple[int, int], float]:

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from android_bench.device import Core, Device, DeviceInfo
+from android_bench.errors import TookTooLongError
 from android_bench.guard import LocalGuard
 from android_bench.runner.abi import host_abi
 from android_bench.transport import MAX_KEPT_BYTES, Completed, FileStat
@@ -93,7 +94,7 @@ class LocalTransport:
         try:
             stdout, stderr = process.communicate(timeout=timeout_s)
         except subprocess.TimeoutExpired:
-            raise DeviceError(f"{argv[0]} took longer than {timeout_s:.0f} s and was stopped") from None
+            raise TookTooLongError(f"{argv[0]} took longer than {timeout_s:.0f} s and was stopped") from None
         finally:
             _end(process)
         status = _shell_status(process.returncode)

@@ -1,6 +1,7 @@
 """One runner process: its plan, its lines, and what becomes of them."""
 
-from collections.abc import Callable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -38,11 +39,11 @@ class Kept:
     median_ns: float
 
 
-class RunnerProcess:
-    """One process of one round. Everything is in the store as soon as its line has arrived.
+class RoundProcess(ABC):
+    """What measures one round. Everything is in the store as soon as it is known.
 
-    kept: the measurements so far. voided: why some of them do not count. measured: told of each job's measurement that
-    counts.
+    profile: also ask what each operator of each job takes, apart from timing. measured: told of each job's measurement
+    that counts. kept: the measurements so far. voided: why some of them do not count.
     """
 
     def __init__(
@@ -61,12 +62,55 @@ class RunnerProcess:
         self.kept: list[Kept] = []
         self.voided: list[Reason] = []
 
+    @abstractmethod
+    def files(self) -> list[KnownFile]:
+        """What has to lie on the device."""
+
+    @abstractmethod
     def run(self, process: int, paths: dict[str, str], scratch: Path) -> list[tuple[Step, ErrorLine]]:
         """Measure, under the store's number `process`. paths: where each file lies on the device, by sha256.
 
-        Returns what could not be measured. Raises MeasurementError when the runner does not keep to its protocol or
-        dies, DeviceError when the device cannot be reached.
+        Returns what could not be measured. Raises MeasurementError when the runner itself is at fault, DeviceError when
+        the device cannot be reached.
         """
+
+    def _note(self, kept: Kept, allowed: tuple[int, ...], ran: Collection[int]) -> None:
+        """A measurement is in the store. allowed, ran: the cores that it might have run on, and those on which it was
+        seen; none where that is not known."""
+        self.kept.append(kept)
+        misplaced = self._misplaced(allowed, ran)
+        if misplaced:
+            self._store.add_voids([kept.number], [misplaced])
+            self.voided.append(misplaced)
+        elif kept.step.role == "job":
+            self._measured(kept.step.job)
+
+    def _misplaced(self, allowed: tuple[int, ...], ran: Collection[int]) -> Reason | None:
+        """Whether something moved the runner to other cores than it was told."""
+        wanted = self._protocol.cores
+        if not wanted or not allowed:
+            return None
+        if allowed != wanted:
+            return Reason("wrong-cores", f"it was allowed {list(allowed)} instead of {list(wanted)}")
+        if not set(ran) <= set(wanted):
+            return Reason("wrong-cores", f"it ran on {sorted(ran)} instead of {list(wanted)}")
+        return None
+
+
+class RunnerProcess(RoundProcess):
+    """One process of our own runner, which measures all steps of a round one after the other."""
+
+    def files(self) -> list[KnownFile]:
+        files: dict[str, KnownFile] = {}
+        for job in {step.job.id: step.job for step in self._steps}.values():
+            files[job.artifact.sha256] = KnownFile(job.artifact.path, job.artifact.sha256)
+            for path in (*job.inputs, *job.references):
+                sha256 = sha256_of(path)
+                files[sha256] = KnownFile(path, sha256)
+        return list(files.values())
+
+    def run(self, process: int, paths: dict[str, str], scratch: Path) -> list[tuple[Step, ErrorLine]]:
+        """See `RoundProcess.run`. Raises MeasurementError when the runner does not keep to its protocol or dies."""
         workspace = self._device.workspace
         plan = self._write_plan(paths, scratch)
         place = workspace.place([plan])[plan.sha256]
@@ -141,24 +185,7 @@ class RunnerProcess:
         if step.job.references and (error is None or error > step.job.max_output_error):
             raise MeasurementError(f"{step.job.artifact.path} was measured without its output being checked")
         number = self._store.add_measurement(process, step, line)
-        self.kept.append(Kept(number, step, median(line.samples_ns)))
-        misplaced = self._misplaced(line)
-        if misplaced:
-            self._store.add_voids([number], [misplaced])
-            self.voided.append(misplaced)
-        elif step.role == "job":
-            self._measured(step.job)
-
-    def _misplaced(self, line: MeasurementLine) -> Reason | None:
-        """Whether something moved the runner to other cores than it was told."""
-        wanted = self._protocol.cores
-        if not wanted or not line.allowed_cores:
-            return None
-        if line.allowed_cores != wanted:
-            return Reason("wrong-cores", f"it was allowed {list(line.allowed_cores)} instead of {list(wanted)}")
-        if not set(line.cores_ran) <= set(wanted):
-            return Reason("wrong-cores", f"it ran on {sorted(line.cores_ran)} instead of {list(wanted)}")
-        return None
+        self._note(Kept(number, step, median(line.samples_ns)), line.allowed_cores, line.cores_ran)
 
     @property
     def _name(self) -> str:

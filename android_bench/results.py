@@ -67,9 +67,8 @@ class MeasurementLine(_Line):
 
     @property
     def allowed_cores(self) -> tuple[int, ...]:
-        """The cores of `cpus_allowed`, a hexadecimal mask in groups of 32 bits; empty where it could not be read."""
-        mask = int(self.cpus_allowed.replace(",", "") or "0", 16)
-        return tuple(number for number in range(mask.bit_length()) if mask >> number & 1)
+        """The cores of `cpus_allowed`."""
+        return cores_in(self.cpus_allowed)
 
 
 class OperatorTime(_Line):
@@ -137,6 +136,12 @@ class DoneLine(_Line):
 RunnerLine = HelloLine | MeasurementLine | ProfileLine | ErrorLine | DoneLine
 
 _ADAPTER: TypeAdapter[RunnerLine] = TypeAdapter(Annotated[RunnerLine, Field(discriminator="type")])
+
+
+def cores_in(mask: str) -> tuple[int, ...]:
+    """The cores of a hexadecimal mask in groups of 32 bits; none where it could not be read."""
+    bits = int(mask.replace(",", "") or "0", 16)
+    return tuple(number for number in range(bits.bit_length()) if bits >> number & 1)
 
 
 def parse_line(line: bytes) -> RunnerLine:

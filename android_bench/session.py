@@ -13,15 +13,18 @@ from android_bench.errors import DamagedLineError, DamagedTransferError, DeviceL
 from android_bench.health import HealthSnapshot
 from android_bench.job import Job, check_jobs, pick_sentinels
 from android_bench.model_file import check_file
-from android_bench.process import RunnerProcess, sha256_of
+from android_bench.official.process import OfficialProcesses
+from android_bench.official.runner import OfficialRunner
+from android_bench.official.tool import Tool, install, prepare
+from android_bench.process import RoundProcess, RunnerProcess
 from android_bench.protocol import Protocol
 from android_bench.reasons import Reason, check_tolerated
 from android_bench.results import ErrorLine
 from android_bench.schedule import Step, schedule
 from android_bench.store import SampleStore, SessionRecord
-from android_bench.workspace import InstalledRunner, KnownFile
+from android_bench.workspace import OWN_PROGRAM, InstalledRunner
 from pocketnas_base.artifact import RUNTIMES, Runtime
-from pocketnas_base.errors import DeviceError, MeasurementError
+from pocketnas_base.errors import DeviceError, InputError, MeasurementError
 from pocketnas_base.files import sha256_bytes
 from pocketnas_base.progress import Progress, silent
 
@@ -38,6 +41,7 @@ def measure(
     sentinels: Collection[str] = (),
     tolerated: Collection[str] = (),
     profile: bool = False,
+    official: OfficialRunner | None = None,
     progress: Progress = silent,
 ) -> str:
     """Measure every job in `protocol.processes` fresh processes. Returns the session's key in the store.
@@ -48,16 +52,23 @@ def measure(
       of median size.
     tolerated: ids of `reasons.REASONS` for which neither is a device refused nor a measurement repeated.
     profile: also ask, in the first round and apart from timing, what each operator of each job takes.
+    official: a user's own tool, for the runtime that it serves, in the place of our runner. It feeds the models itself:
+      inputs and references of its jobs are not used.
     Raises MeasurementError when a model cannot be run or computes something else than its reference, naming its
     file, when a runner dies, or when measurements stay void: what was measured before stays in the store. Raises
-    InputError for jobs, sentinels, reasons or cores that make no sense and for a .tflite file that is cut off;
+    InputError for jobs, sentinels, reasons or cores that make no sense, for a .tflite file that is cut off, and for an
+    official tool that is not for this device or for none of the jobs;
     DeviceError when the device is lost, locked or not fit; and MissingDependencyError when a runner cannot be built.
     """
     check_jobs(jobs)
     for job in jobs:
         check_file(job.artifact)
     chosen = pick_sentinels(jobs, sentinels)
-    session = _Session(device, protocol.on(device), store, check_tolerated(tolerated), profile, progress)
+    if official is not None:
+        official.check(device)
+        if official.runtime not in chosen:
+            raise InputError(f"{official.kind} runs {official.runtime} files, of which there are none to measure")
+    session = _Session(device, protocol.on(device), store, check_tolerated(tolerated), profile, official, progress)
     return session.run(jobs, chosen)
 
 
@@ -71,10 +82,13 @@ class _Session:
         store: SampleStore,
         tolerated: frozenset[str],
         profile: bool,
+        official: OfficialRunner | None,
         progress: Progress,
     ) -> None:
         self._device, self._protocol, self._store = device, protocol, store
         self._tolerated, self._profile, self._progress = tolerated, profile, progress
+        self._official = official
+        self._tool: Tool | None = None
         self._key = ""
         self._paths: dict[str, str] = {}
         self._done = self._total = 0
@@ -83,7 +97,7 @@ class _Session:
         guard, store = self._device.guard, self._store
         try:
             with guard.session(), tempfile.TemporaryDirectory(prefix="pocketnas-") as scratch:
-                runners = {r: self._device.workspace.install(r) for r in RUNTIMES if r in sentinels}
+                runners = {runtime: self._install(runtime) for runtime in RUNTIMES if runtime in sentinels}
                 record = _describe(self._device, runners, self._protocol)
                 store.add_session(record)
                 self._key = record.key
@@ -97,6 +111,13 @@ class _Session:
             if self._key and guard.changes:
                 store.add_changes(self._key, guard.changes)
         return self._key
+
+    def _install(self, runtime: Runtime) -> InstalledRunner:
+        if self._official is None or self._official.runtime != runtime:
+            return self._device.workspace.install(runtime)
+        installed = install(self._device, self._official)
+        self._tool = prepare(self._device, installed, self._protocol)
+        return installed
 
     def _missing(self, jobs: Sequence[Job], number: int) -> list[Job]:
         measured = self._store.measured(self._key, self._tolerated)
@@ -131,10 +152,8 @@ class _Session:
         cores = self._protocol.cores or ()
         steps = schedule(jobs, sentinel, self._protocol, number)
         profile = self._profile and number == 0
-        process = RunnerProcess(
-            self._device, runner, self._protocol, store, steps, profile=profile, measured=self._step
-        )
-        files = [file for file in _files(steps) if file.sha256 not in self._paths]
+        process = self._process(runner, steps, profile=profile)
+        files = [file for file in process.files() if file.sha256 not in self._paths]
         self._paths |= self._device.workspace.place(files)
         before = guard.before(cores, self._tolerated)
         own = store.add_process(self._key, runner.runtime, number, before)
@@ -161,9 +180,17 @@ class _Session:
             self._raise_first(failures)
         return [*process.voided, *reasons]
 
+    def _process(self, runner: InstalledRunner, steps: Sequence[Step], *, profile: bool) -> RoundProcess:
+        device, protocol, store, measured = self._device, self._protocol, self._store, self._step
+        if self._tool is not None and self._official is not None and self._official.runtime == runner.runtime:
+            return OfficialProcesses(
+                device, runner, protocol, store, steps, tool=self._tool, profile=profile, measured=measured
+            )
+        return RunnerProcess(device, runner, protocol, store, steps, profile=profile, measured=measured)
+
     def _conclude(
         self,
-        process: RunnerProcess,
+        process: RoundProcess,
         own: int,
         outcome: str,
         before: HealthSnapshot,
@@ -176,7 +203,7 @@ class _Session:
         self._store.add_voids([kept.number for kept in process.kept], reasons)
         return [reason for reason in reasons if reason.id not in self._tolerated]
 
-    def _drift(self, process: RunnerProcess) -> list[Reason]:
+    def _drift(self, process: RoundProcess) -> list[Reason]:
         most = self._device.guard.most_drift
         seen = [kept.median_ns for kept in process.kept if kept.step.role == "sentinel"]
         if most is None or len(seen) < 2 or max(seen) <= min(seen) * (1 + most):
@@ -195,21 +222,12 @@ class _Session:
         raise MeasurementError(f"{step.job.artifact.path} {what} on {self._device.id}: {line.message}{more}")
 
 
-def _files(steps: Sequence[Step]) -> list[KnownFile]:
-    files: dict[str, KnownFile] = {}
-    for job in {step.job.id: step.job for step in steps}.values():
-        files[job.artifact.sha256] = KnownFile(job.artifact.path, job.artifact.sha256)
-        for path in (*job.inputs, *job.references):
-            sha256 = sha256_of(path)
-            files[sha256] = KnownFile(path, sha256)
-    return list(files.values())
-
-
 def _describe(device: Device, runners: dict[Runtime, InstalledRunner], protocol: Protocol) -> SessionRecord:
-    made_with: dict[str, dict[str, str]] = {
-        runtime: {"version": runner.runtime_version, "abi": runner.abi, "sha256": runner.sha256}
-        for runtime, runner in runners.items()
-    }
+    made_with: dict[str, dict[str, str]] = {}
+    for runtime, runner in runners.items():
+        made_with[runtime] = {"version": runner.runtime_version, "abi": runner.abi, "sha256": runner.sha256}
+        if runner.program != OWN_PROGRAM:
+            made_with[runtime] |= {"program": runner.program, "delegate": runner.delegate}
     settings = protocol.to_dict()
     identity = json.dumps([device.id, device.info.fingerprint, made_with, settings], sort_keys=True)
     try:

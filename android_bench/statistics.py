@@ -1,10 +1,12 @@
 """From raw samples to a latency and how far it can be trusted."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+
+from android_bench.stated import StatedRuns, Statistic
 
 RESAMPLES = 10_000
 CONFIDENCE = 0.95
@@ -15,23 +17,26 @@ class Summary:
     """The latency of one artifact in one session, in ns.
 
     median_ns: median over processes of each process's median. ci_low_ns, ci_high_ns: its 95 % percentile bootstrap
-    interval over processes. p10_ns, p90_ns: of all samples together. samples: how many; processes: in how many.
+    interval over processes. p10_ns, p90_ns: of all samples together; None where a tool prints no samples. samples: how
+    many; processes: in how many.
     floor_ns: the lowest of the process medians, drift not corrected: what the artifact takes when nothing else wants
     the machine. Other work only ever adds time, so on a machine shared with others this repeats where the median
     does not; where the device itself slows down (a warm phone) the median is what a user gets.
     floor_high_ns: how far above floor_ns another such session may find it: the 97.5th percentile of the lowest
-    process median over the same resamples.
+    process median over the same resamples. statistic: "mean" where a tool states the mean of each process's runs and
+    not their median: then it stands for the process in all of the above.
     """
 
     median_ns: float
     ci_low_ns: float
     ci_high_ns: float
-    p10_ns: float
-    p90_ns: float
+    p10_ns: float | None
+    p90_ns: float | None
     samples: int
     processes: int
     floor_ns: float
     floor_high_ns: float
+    statistic: Statistic = "median"
 
 
 def summarise(
@@ -46,24 +51,53 @@ def summarise(
     """
     if not process_samples or any(len(samples) == 0 for samples in process_samples):
         raise ValueError("every process needs at least one sample")
-    factors = [1.0] * len(process_samples) if drift is None else list(drift)
-    if len(factors) != len(process_samples) or not all(factor > 0 for factor in factors):
-        raise ValueError("drift needs one factor above zero per process")
+    factors = _factors(drift, len(process_samples))
     corrected = [samples / factor for samples, factor in zip(process_samples, factors, strict=True)]
-    medians = np.array([np.median(samples) for samples in corrected])
+    together = np.concatenate(corrected)
+    p10, p90 = np.percentile(together, [10, 90])
+    summary = _over_processes(
+        np.array([np.median(samples) for samples in corrected]),
+        np.array([np.median(samples) for samples in process_samples]),
+        together.size,
+        seed,
+    )
+    return replace(summary, p10_ns=float(p10), p90_ns=float(p90))
+
+
+def summarise_stated(
+    process_runs: Sequence[StatedRuns], drift: Sequence[float] | None = None, seed: int = 0
+) -> Summary:
+    """`summarise` for a tool that prints no samples: what it states of each process's runs stands for the process.
+    Raises ValueError as `summarise` does."""
+    if not process_runs:
+        raise ValueError("at least one process is needed")
+    factors = _factors(drift, len(process_runs))
+    typical = np.array([runs.typical_ns for runs in process_runs])
+    summary = _over_processes(typical / factors, typical, sum(runs.count for runs in process_runs), seed)
+    # One mean among medians makes the whole no median any more.
+    mean = any(runs.statistic == "mean" for runs in process_runs)
+    return replace(summary, statistic="mean" if mean else "median")
+
+
+def _factors(drift: Sequence[float] | None, processes: int) -> list[float]:
+    factors = [1.0] * processes if drift is None else list(drift)
+    if len(factors) != processes or not all(factor > 0 for factor in factors):
+        raise ValueError("drift needs one factor above zero per process")
+    return factors
+
+
+def _over_processes(medians: NDArray[np.float64], undisturbed: NDArray[np.float64], samples: int, seed: int) -> Summary:
+    """medians: of the processes, drift divided out; undisturbed: as they were measured."""
     chosen = np.random.default_rng(seed).integers(0, len(medians), (RESAMPLES, len(medians)))
     tail = (1 - CONFIDENCE) / 2 * 100
     low, high = np.percentile(np.median(medians[chosen], axis=1), [tail, 100 - tail])
-    together = np.concatenate(corrected)
-    undisturbed = np.array([np.median(samples) for samples in process_samples])
-    p10, p90 = np.percentile(together, [10, 90])
     return Summary(
         median_ns=float(np.median(medians)),
         ci_low_ns=float(low),
         ci_high_ns=float(high),
-        p10_ns=float(p10),
-        p90_ns=float(p90),
-        samples=together.size,
+        p10_ns=None,
+        p90_ns=None,
+        samples=samples,
         processes=len(medians),
         floor_ns=float(undisturbed.min()),
         floor_high_ns=float(np.percentile(undisturbed[chosen].min(axis=1), 100 - tail)),

@@ -4,7 +4,7 @@ import json
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
@@ -17,12 +17,14 @@ from android_bench.health import HealthSnapshot
 from android_bench.reasons import Reason
 from android_bench.results import MeasurementLine
 from android_bench.schedule import Role, Step
+from android_bench.stated import Coverage, StatedMeasurement, StatedRuns
 from pocketnas_base.artifact import Runtime
 from pocketnas_base.errors import InputError, MeasurementError
 
 SCHEMA_VERSION = 2
 _APPLICATION_ID = 0x504E4153  # "PNAS"
 _SAMPLE = np.dtype("<i8")
+_STATED = tuple(field.name for field in fields(StatedRuns))
 
 _SCHEMA = """
 CREATE TABLE session (
@@ -61,9 +63,18 @@ CREATE TABLE profile (
     id INTEGER PRIMARY KEY, process_id INTEGER NOT NULL REFERENCES process(id), job_id TEXT NOT NULL,
     artifact_sha256 TEXT NOT NULL, body TEXT NOT NULL
 );
+CREATE TABLE summary (
+    measurement_id INTEGER PRIMARY KEY REFERENCES measurement(id), count INTEGER NOT NULL, mean_ns REAL NOT NULL,
+    median_ns REAL, min_ns REAL, max_ns REAL, std_ns REAL, p5_ns REAL, p95_ns REAL, load_ns INTEGER, first_ns INTEGER
+);
+CREATE TABLE coverage (
+    id INTEGER PRIMARY KEY, measurement_id INTEGER NOT NULL REFERENCES measurement(id), delegate TEXT NOT NULL,
+    nodes INTEGER, of_nodes INTEGER, partitions INTEGER NOT NULL, complete INTEGER NOT NULL
+);
+CREATE INDEX coverage_measurement ON coverage(measurement_id);
 """
 _TABLES_1 = ("session", "process", "process_end", "measurement")
-_TABLES_2 = ("void", "change", "profile")
+_TABLES_2 = ("void", "change", "profile", "summary", "coverage")
 _APPEND_ONLY = """
 CREATE TRIGGER {table}_no_{verb} BEFORE {verb} ON {table}
 BEGIN SELECT RAISE(ABORT, 'samples are only ever added'); END;
@@ -89,8 +100,11 @@ class SessionRecord:
 class Reading:
     """One measurement as stored: the samples of one artifact in one process. Arrays are int64, nanoseconds.
 
-    process: the operating system's process, unique in the file. round: which of the protocol's processes it counts
-    for; a round that was interrupted has several processes. voids: the ids of the reasons why it should not be counted.
+    process: the operating system's process, unique in the file; an official tool needs one for each model, and the
+    whole series of them has one number. round: which of the protocol's processes it counts for; a round that was
+    interrupted has several processes. load_ns, first_ns: None where the tool does not say. voids: the ids of the
+    reasons why it should not be counted. stated: what a tool that prints no samples says of them; there are none then.
+    coverage: of the graph by delegates, where the tool says so.
     """
 
     process: int
@@ -102,8 +116,8 @@ class Reading:
     precision: str
     sequence: int
     started_ns: int
-    load_ns: int
-    first_ns: int
+    load_ns: int | None
+    first_ns: int | None
     warmup_ns: NDArray[np.int64]
     samples_ns: NDArray[np.int64]
     output_error: float | None
@@ -113,16 +127,24 @@ class Reading:
     peak_rss_kb: int | None
     cores_ran: tuple[int, ...] = ()
     voids: tuple[str, ...] = ()
+    stated: StatedRuns | None = None
+    coverage: tuple[Coverage, ...] = ()
 
     @property
     def median_ns(self) -> float:
-        """Median of the samples."""
-        return float(np.median(self.samples_ns))
+        """Median of the samples; what stands for them where a tool states no more than statistics."""
+        return float(np.median(self.samples_ns)) if self.stated is None else self.stated.typical_ns
+
+    @property
+    def runs(self) -> int:
+        """How many runs were timed."""
+        return len(self.samples_ns) if self.stated is None else self.stated.count
 
     @property
     def middle_ns(self) -> int:
         """The device's clock halfway through the timed section."""
-        return self.started_ns + int(self.samples_ns.sum()) // 2
+        timed = int(self.samples_ns.sum()) if self.stated is None else int(self.stated.count * self.stated.mean_ns)
+        return self.started_ns + timed // 2
 
 
 class SampleStore:
@@ -224,6 +246,38 @@ class SampleStore:
         assert cursor.lastrowid is not None
         return cursor.lastrowid
 
+    def add_stated(self, process: int, step: Step, stated: StatedMeasurement) -> int:
+        """Keep what a tool states of runs that it does not print, as `add_measurement` keeps samples. The row of the
+        measurement itself then has no samples, and its load_ns and first_ns mean nothing."""
+        with self._writing():
+            cursor = self._connection.execute(
+                "INSERT INTO measurement (process_id, role, job_id, artifact_sha256, precision, sequence, started_ns,"
+                " load_ns, first_ns, warmup_ns, samples_ns, cpus_allowed)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, 0, 0, x'', x'', ?)",
+                (
+                    process,
+                    step.role,
+                    step.job.id,
+                    step.job.artifact.sha256,
+                    step.job.artifact.precision,
+                    stated.sequence,
+                    stated.started_ns,
+                    stated.cpus_allowed,
+                ),
+            )
+            number = cursor.lastrowid
+            assert number is not None
+            self._connection.execute(
+                f"INSERT INTO summary (measurement_id, {', '.join(_STATED)}) VALUES (?{', ?' * len(_STATED)})",
+                (number, *(getattr(stated.runs, name) for name in _STATED)),
+            )
+            self._connection.executemany(
+                "INSERT INTO coverage (measurement_id, delegate, nodes, of_nodes, partitions, complete)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                [(number, c.delegate, c.nodes, c.of_nodes, c.partitions, c.complete) for c in stated.coverage],
+            )
+        return number
+
     def add_voids(self, measurements: Iterable[int], reasons: Iterable[Reason]) -> None:
         """Note that measurements should not be counted, and why. The samples stay."""
         rows = [(number, reason.id, reason.detail, _now()) for number in measurements for reason in reasons]
@@ -309,16 +363,35 @@ class SampleStore:
         voids: dict[int, list[str]] = {}
         for row in self._rows("SELECT measurement_id, reason FROM void ORDER BY id", ()):
             voids.setdefault(row["measurement_id"], []).append(row["reason"])
+        coverage: dict[int, list[Coverage]] = {}
+        for row in self._rows("SELECT * FROM coverage ORDER BY id", ()):
+            coverage.setdefault(row["measurement_id"], []).append(
+                Coverage(row["delegate"], row["nodes"], row["of_nodes"], row["partitions"], bool(row["complete"]))
+            )
+        stated = {
+            row["measurement_id"]: StatedRuns(**{name: row[name] for name in _STATED})
+            for row in self._rows("SELECT * FROM summary", ())
+        }
         rows = self._rows(
             "SELECT m.*, p.round, p.runtime FROM measurement m JOIN process p ON p.id = m.process_id"
             " WHERE p.session_key = ? ORDER BY m.id",
             (key,),
         )
-        return [self._reading(row, tuple(dict.fromkeys(voids.get(row["id"], ())))) for row in rows]
+        return [
+            self._reading(
+                row,
+                tuple(dict.fromkeys(voids.get(row["id"], ()))),
+                stated.get(row["id"]),
+                tuple(coverage.get(row["id"], ())),
+            )
+            for row in rows
+        ]
 
-    def _reading(self, row: sqlite3.Row, voids: tuple[str, ...]) -> Reading:
+    def _reading(
+        self, row: sqlite3.Row, voids: tuple[str, ...], stated: StatedRuns | None, coverage: tuple[Coverage, ...]
+    ) -> Reading:
         samples = _from_blob(row["samples_ns"])
-        if samples is None or len(samples) == 0:
+        if samples is None or (len(samples) == 0) is (stated is None):
             raise InputError(f"the sample store {self._path} is damaged: measurement {row['id']} has no samples")
         warmup = _from_blob(row["warmup_ns"])
         return Reading(
@@ -331,8 +404,8 @@ class SampleStore:
             precision=row["precision"],
             sequence=row["sequence"],
             started_ns=row["started_ns"],
-            load_ns=row["load_ns"],
-            first_ns=row["first_ns"],
+            load_ns=row["load_ns"] if stated is None else stated.load_ns,
+            first_ns=row["first_ns"] if stated is None else stated.first_ns,
             warmup_ns=warmup if warmup is not None else np.empty(0, np.int64),
             samples_ns=samples,
             output_error=row["output_error"],
@@ -342,6 +415,8 @@ class SampleStore:
             peak_rss_kb=row["peak_rss_kb"],
             cores_ran=tuple(json.loads(row["cores_ran"] or "[]")),
             voids=voids,
+            stated=stated,
+            coverage=coverage,
         )
 
     def _prepare(self) -> None:

@@ -1,5 +1,6 @@
 """Where files are put on a device before they are measured."""
 
+import os
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,21 +8,25 @@ from typing import Protocol
 
 from android_bench.runner.abi import Abi
 from android_bench.runner.build import build_runner
-from pocketnas_base.artifact import Runtime
-from pocketnas_base.errors import DeviceError
+from pocketnas_base.artifact import Delegate, Runtime
+from pocketnas_base.errors import DeviceError, InputError
 from pocketnas_base.files import sha256_file
+
+OWN_PROGRAM = "pocketnas"
 
 
 @dataclass(frozen=True, slots=True)
 class InstalledRunner:
     """A runner that lies on a device, ready to start. command: what starts it there, without its plan. sha256: of what
-    it is made of."""
+    it is made of. program: our own, or which official tool it is. delegate: what it runs models on."""
 
     runtime: Runtime
     runtime_version: str
     abi: Abi
     sha256: str
     command: tuple[str, ...]
+    program: str = OWN_PROGRAM
+    delegate: Delegate = "cpu"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,10 @@ class Workspace(Protocol):
         """Make files readable on the device, checked there. Returns their paths there by sha256."""
         ...
 
+    def place_program(self, file: KnownFile) -> str:
+        """Make a program of the user's ready to start on the device, checked there. Returns its path there."""
+        ...
+
     def discard(self, path: str) -> None:
         """Forget a file that was placed and is not needed again."""
         ...
@@ -64,6 +73,11 @@ class LocalWorkspace:
         for file in files:
             file.check()
         return {file.sha256: str(file.path.resolve()) for file in files}
+
+    def place_program(self, file: KnownFile) -> str:
+        if not os.access(file.path, os.X_OK):
+            raise InputError(f"{file.path} may not be started; chmod +x {file.path}")
+        return self.place([file])[file.sha256]
 
     def discard(self, path: str) -> None:
         """It is the host's own file: it stays."""

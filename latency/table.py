@@ -5,12 +5,12 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from latency.opspec import EMPTY, OpSpec
-from pocketnas_base.artifact import Precision, Runtime
+from pocketnas_base.artifact import Delegate, Precision, Runtime
 from pocketnas_base.errors import InputError
 from pocketnas_base.files import replacing
 
@@ -18,13 +18,17 @@ SCHEMA_VERSION = 1
 MAX_TABLE_BYTES = 64 * 1024 * 1024
 MAX_ROWS = 1_000_000
 METADATA_KEY = b"pocketnas_table"
+OWN_RUNNER = "pocketnas"
 
 # An operator that takes longer than ten minutes is a reading in the wrong unit, not an operator.
 MAX_PLAUSIBLE_MS = 600_000.0
 
 
 class TableInfo(BaseModel):
-    """Where a table comes from: without it two tables cannot be compared. None: not readable on that device."""
+    """Where a table comes from: without it two tables cannot be compared. None: not readable on that device.
+    tolerated: the reasons why some measurements would have been void, had the user not overlooked them. runner: what
+    measured, PocketNAS' own or an official tool. delegate: what it ran the operators on. A table belongs to one of
+    each: times of two are not to be mixed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -47,6 +51,9 @@ class TableInfo(BaseModel):
     space: str
     space_fingerprint: str
     seed: int
+    tolerated: tuple[str, ...] = ()
+    delegate: Delegate = "cpu"
+    runner: Annotated[str, Field(min_length=1, max_length=200)] = OWN_RUNNER
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,20 +62,21 @@ class TableRow:
 
     latency_ms: the lowest of the processes' medians: what the operator takes when nothing else wants the device.
     high_ms: how far above it another session may find it (97.5th bootstrap percentile). median_ms: the median over the
-    processes' medians, drift divided out. p10_ms, p90_ms: percentiles over all raw samples. samples, processes: how
-    many stand behind it.
+    processes' medians, drift divided out. p10_ms, p90_ms: percentiles over all raw samples, None where an official tool
+    prints none. samples, processes: how many stand behind it.
     """
 
     latency_ms: float
     high_ms: float
     median_ms: float
-    p10_ms: float
-    p90_ms: float
+    p10_ms: float | None
+    p90_ms: float | None
     samples: int
     processes: int
 
 
 _TIMES = ("latency_ms", "high_ms", "median_ms", "p10_ms", "p90_ms")
+_MAY_LACK = ("p10_ms", "p90_ms")
 _COUNTS = ("samples", "processes")
 _OP_COLUMNS = tuple(field.name for field in fields(OpSpec))
 _ROW_COLUMNS = tuple(field.name for field in fields(TableRow))
@@ -85,7 +93,8 @@ class LatencyTable:
     def name(self) -> str:
         """How messages call this table."""
         info = self.info
-        return f"{info.space} on {info.device} ({info.runtime} {info.precision}, {info.threads} thread)"
+        delegate = "" if info.delegate == "cpu" else f", {info.delegate}"
+        return f"{info.space} on {info.device} ({info.runtime} {info.precision}, {info.threads} thread{delegate})"
 
     @property
     def invocation_ms(self) -> float:
@@ -108,6 +117,15 @@ class LatencyTable:
             raise InputError(
                 f"the table of {self.name} does not cover {needed_by}: {len(missing)} operators have no row, "
                 f"{missing[0].key} first; build one with: pocketnas table build"
+            )
+
+    def require_measured_by(self, runner: str, delegate: Delegate, *, needed_by: str) -> None:
+        """Raise InputError unless this runner measured the table on this delegate."""
+        info = self.info
+        if (info.runner, info.delegate) != (runner, delegate):
+            raise InputError(
+                f"the table of {self.name} was measured by {info.runner} on {info.delegate}, but {needed_by} is"
+                f" measured by {runner} on {delegate}; their times are not to be mixed"
             )
 
     def save(self, path: Path) -> None:
@@ -140,7 +158,7 @@ class LatencyTable:
         for number, record in enumerate(records, start=1):
             try:
                 op = OpSpec.from_dict({name: record[name] for name in _OP_COLUMNS})
-                row = _checked_row({name: record[name] for name in _ROW_COLUMNS})
+                row = _checked_row({name: record[name] for name in _ROW_COLUMNS}, info)
             except InputError as error:
                 raise InputError(f"table {path}, row {number}: {error}") from None
             if op in rows:
@@ -151,9 +169,11 @@ class LatencyTable:
         return cls(info, rows)
 
 
-def _checked_row(values: Mapping[str, object]) -> TableRow:
+def _checked_row(values: Mapping[str, object], info: TableInfo) -> TableRow:
     for name in _TIMES:
         value = values[name]
+        if value is None and name in _MAY_LACK and info.runner != OWN_RUNNER:
+            continue
         if not isinstance(value, float) or not math.isfinite(value) or not 0 < value <= MAX_PLAUSIBLE_MS:
             raise InputError(f"{name} is {value!r}; a time is a number of milliseconds above 0")
     for name in _COUNTS:

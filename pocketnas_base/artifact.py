@@ -9,9 +9,12 @@ from pocketnas_base.files import sha256_file
 
 Runtime = Literal["tflite", "executorch"]
 Precision = Literal["fp32", "fp16", "int8"]
+Delegate = Literal["cpu", "gpu", "nnapi"]
+"""What a model is asked to run on; `nnapi` is Android's way to a phone's NPU."""
 
 RUNTIMES: tuple[Runtime, ...] = get_args(Runtime)
 PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+DELEGATES: tuple[Delegate, ...] = get_args(Delegate)
 RUNTIME_BY_SUFFIX: dict[str, Runtime] = {".tflite": "tflite", ".pte": "executorch"}
 
 

@@ -15,6 +15,7 @@ from android_bench.errors import (
     DeviceSilentError,
     MarkerMissingError,
     StorageFullError,
+    TookTooLongError,
 )
 from android_bench.transport import MAX_KEPT_BYTES, Completed, FileStat
 from pocketnas_base.errors import DeviceError, MeasurementError
@@ -214,7 +215,7 @@ class PhoneTransport:
         if not trailer.fits(body):
             raise DamagedTransferError(f"what {what} printed on {self.name} was damaged on its way")
         if trailer.end == "late":
-            raise DeviceError(f"{what} took longer than {program.timeout_s:.0f} s on {self.name} and was stopped")
+            raise TookTooLongError(f"{what} took longer than {program.timeout_s:.0f} s on {self.name} and was stopped")
         if trailer.end == "gone":
             raise DeviceLostError(f"{self.name} lost this host while {what} ran")
         return body, trailer

@@ -34,6 +34,11 @@ class PhoneWorkspace:
             self._transport.push_many(missing)
         return {file.sha256: path for path, file in wanted.items()}
 
+    def place_program(self, file: KnownFile) -> str:
+        path = self.place([file])[file.sha256]
+        self._allow_to_start([path], BLOBS)
+        return path
+
     def discard(self, path: str) -> None:
         if PurePosixPath(path).parent != PurePosixPath(BLOBS):
             raise ValueError(f"{path} was not placed here")
@@ -60,9 +65,12 @@ class PhoneWorkspace:
             self._transport.push_many([(paths[path].path, path) for path in own])
         programs = [path for path in missing if paths[path].executable]
         if programs:
-            done = self._transport.run(("chmod", "0755", *programs), timeout_s=_TIMEOUT_S)
-            if done.exit_status != 0:
-                raise DeviceError(f"{self._transport.name} does not let programs be started from {folder}")
+            self._allow_to_start(programs, folder)
+
+    def _allow_to_start(self, programs: Collection[str], folder: str) -> None:
+        done = self._transport.run(("chmod", "0755", *programs), timeout_s=_TIMEOUT_S)
+        if done.exit_status != 0:
+            raise DeviceError(f"{self._transport.name} does not let programs be started from {folder}")
 
     def _make(self, folders: Collection[str]) -> None:
         done = self._transport.run(("mkdir", "-p", *folders), timeout_s=_TIMEOUT_S)

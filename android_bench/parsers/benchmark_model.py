@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from typing import Literal
 
 from android_bench.parsers.run_statistics import RunStatistics, parse_run_statistics
 from android_bench.parsers.text import Output, excerpt, integer, name, number, unreadable
@@ -18,8 +19,13 @@ _OLD_SUMMARY = re.compile(
 )
 _SUMMARY_TITLES = ("Inference timings in us:", "Average inference timings in us:")
 _DELEGATE = re.compile(
-    r"Replacing ([0-9]{1,9}) out of ([0-9]{1,9}) node\(s\) with delegate \(([^)]{1,200})\) node, "
+    r"Replacing ([0-9]{1,9})(?: out of ([0-9]{1,9}))? node\(s\) with delegate \(([^)]{1,200})\) node, "
     r"yielding ([0-9]{1,9}) partitions.*"
+)
+_APPLIED = re.compile(
+    r"Explicitly applied ([^ ]{1,60}) delegate, and the model graph will be (?:(completely) executed by the delegate"
+    r"|(partially) executed by the delegate w/ ([0-9]{1,9}) delegate kernels)\."
+    r"|Though ([^ ]{1,60}) delegate is explicitly applied, the model graph will not be executed by the delegate\."
 )
 _INITIALIZED = re.compile(r"Initialized session in ([0-9.e+]{1,30})ms\.?")
 _MEMORY = re.compile(
@@ -36,20 +42,31 @@ _ROUNDING = 1e-5
 
 @dataclass(frozen=True, slots=True)
 class DelegateCoverage:
-    """One subgraph, or one round, in which a delegate took over `replaced` of `nodes` operators."""
+    """One subgraph, or one round, in which a delegate took over `replaced` of `nodes` operators. nodes: None in builds
+    of 2020, which do not print it."""
 
     delegate: str
     replaced: int
-    nodes: int
+    nodes: int | None
     partitions: int
+
+
+@dataclass(frozen=True, slots=True)
+class AppliedDelegate:
+    """How far a delegate that was asked for runs the model. name: the tool's own, such as "GPU". kernels: into how many
+    parts it compiled what it runs."""
+
+    name: str
+    extent: Literal["completely", "partially", "not"]
+    kernels: int
 
 
 @dataclass(frozen=True, slots=True)
 class BenchmarkLog:
     """One process of benchmark_model. warmup: None without warm-up runs. requested_runs: how many runs were asked for
     at least; fewer in `inference` mean that the time was up. first_inference_us: None where there was no warm-up or
-    the build does not print it. unconsumed_flags: what it was told but did not understand. errors: what it called
-    errors, though it came to an end."""
+    the build does not print it. applied: the delegates that were asked for, in builds since 2020. unconsumed_flags:
+    what it was told but did not understand. errors: what it called errors, though it came to an end."""
 
     inference: RunStatistics
     warmup: RunStatistics | None
@@ -62,6 +79,7 @@ class BenchmarkLog:
     overall_memory_mb: float | None
     peak_memory_mb: float | None
     delegates: tuple[DelegateCoverage, ...]
+    applied: tuple[AppliedDelegate, ...]
     unconsumed_flags: str | None
     errors: tuple[str, ...]
 
@@ -93,11 +111,8 @@ def parse_benchmark_model(output: Output) -> BenchmarkLog:
         init_memory_mb=number(memory[1]) if memory else None,
         overall_memory_mb=number(memory[2]) if memory else None,
         peak_memory_mb=number(_after(_PEAK_MEMORY, messages)),
-        delegates=tuple(
-            DelegateCoverage(name(match[3]) or "unnamed", int(match[1]), int(match[2]), int(match[4]))
-            for message in messages
-            if (match := _DELEGATE.fullmatch(message.strip()))
-        ),
+        delegates=tuple(_coverage(match) for m in messages if (match := _DELEGATE.fullmatch(m.strip()))),
+        applied=tuple(_applied(match) for m in messages if (match := _APPLIED.fullmatch(m.strip()))),
         unconsumed_flags=name(_after(_UNCONSUMED, messages)),
         errors=_errors(lines),
     )
@@ -109,6 +124,18 @@ def benchmark_failure(output: Output) -> str | None:
     `output` is the standard error, or output and error together. Raises UnreadableOutputError when it is too long.
     """
     return _failure(log_lines(output, _SOURCE))
+
+
+def _coverage(match: re.Match[str]) -> DelegateCoverage:
+    nodes = int(match[2]) if match[2] is not None else None
+    return DelegateCoverage(name(match[3]) or "unnamed", int(match[1]), nodes, int(match[4]))
+
+
+def _applied(match: re.Match[str]) -> AppliedDelegate:
+    if match[5] is not None:
+        return AppliedDelegate(name(match[5]) or "unnamed", "not", 0)
+    kernels = int(match[4]) if match[4] is not None else 1
+    return AppliedDelegate(name(match[1]) or "unnamed", "completely" if match[2] else "partially", kernels)
 
 
 def _failure(lines: list[LogLine]) -> str | None:
