@@ -2,10 +2,7 @@
 
 import os
 import platform
-import selectors
 import shutil
-import signal
-import subprocess
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -14,6 +11,7 @@ from pathlib import Path
 from android_bench.device import Core, Device, DeviceInfo
 from android_bench.errors import TookTooLongError
 from android_bench.guard import LocalGuard
+from android_bench.local_program import LocalProgram
 from android_bench.runner.abi import host_abi
 from android_bench.transport import MAX_KEPT_BYTES, Completed, FileStat
 from android_bench.workspace import LocalWorkspace
@@ -21,20 +19,18 @@ from pocketnas_base.errors import DeviceError, MeasurementError
 from pocketnas_base.files import replacing
 
 MAX_TEXT_BYTES = 1024 * 1024
-_READ_BYTES = 64 * 1024
-_END_TIMEOUT_S = 30
 
 
 class _LocalStream:
     """See `transport.LineStream`."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", name: str, silence_s: float, max_line_bytes: int) -> None:
-        self._process = process
+    def __init__(self, program: LocalProgram, name: str, silence_s: float, max_line_bytes: int) -> None:
+        self._program = program
         self._name = name
         self._silence_s = silence_s
         self._max_line_bytes = max_line_bytes
-        self._stderr = bytearray()
-        self._started = time.monotonic()
+        self._stderr = b""
+        self._heard = 0.0
 
     def __iter__(self) -> Iterator[bytes]:
         pending = bytearray()
@@ -50,11 +46,7 @@ class _LocalStream:
             self._check_length(len(pending))
 
     def wait(self) -> Completed:
-        try:
-            status = self._process.wait(timeout=_END_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            raise MeasurementError(f"{self._name} closed its output, but does not end") from None
-        return Completed(_shell_status(status), b"", bytes(self._stderr), time.monotonic() - self._started)
+        return self._program.completed(b"", self._stderr)
 
     def _check_length(self, length: int) -> None:
         if length > self._max_line_bytes:
@@ -62,53 +54,39 @@ class _LocalStream:
 
     def _stdout_chunks(self) -> Iterator[bytes]:
         """Standard output as it comes, while standard error is drained, so that neither pipe ever blocks."""
-        stdout, stderr = self._process.stdout, self._process.stderr
-        assert stdout is not None
-        assert stderr is not None
-        with selectors.DefaultSelector() as selector:
-            selector.register(stdout, selectors.EVENT_READ)
-            selector.register(stderr, selectors.EVENT_READ)
-            last_line = time.monotonic()
-            while selector.get_map():
-                ready = selector.select(self._silence_s)
-                for key, _ in ready:
-                    chunk = os.read(key.fd, _READ_BYTES)
-                    if not chunk:
-                        selector.unregister(key.fileobj)
-                    elif key.fileobj is stdout:
-                        last_line = time.monotonic()
-                        yield chunk
-                        last_line = time.monotonic()
-                    else:
-                        self._stderr = (self._stderr + chunk)[-MAX_KEPT_BYTES:]
-                if selector.get_map() and time.monotonic() - last_line >= self._silence_s:
-                    raise MeasurementError(f"{self._name} was silent for {self._silence_s:.0f} s and was stopped")
+        self._heard = time.monotonic()
+        try:
+            for source, chunk in self._program.chunks(lambda: self._heard + self._silence_s - time.monotonic()):
+                if source is self._program.stdout:
+                    yield chunk
+                    self._heard = time.monotonic()
+                else:
+                    self._stderr = (self._stderr + chunk)[-MAX_KEPT_BYTES:]
+        except TimeoutError:
+            raise MeasurementError(f"{self._name} was silent for {self._silence_s:.0f} s and was stopped") from None
 
 
 class LocalTransport:
     """See `transport.Transport`. Files are used where they lie."""
 
     def run(self, argv: Sequence[str], *, timeout_s: float) -> Completed:
-        started = time.monotonic()
-        process = _start(argv)
-        try:
-            stdout, stderr = process.communicate(timeout=timeout_s)
-        except subprocess.TimeoutExpired:
-            raise TookTooLongError(f"{argv[0]} took longer than {timeout_s:.0f} s and was stopped") from None
-        finally:
-            _end(process)
-        status = _shell_status(process.returncode)
-        return Completed(status, stdout[-MAX_KEPT_BYTES:], stderr[-MAX_KEPT_BYTES:], time.monotonic() - started)
+        with LocalProgram(argv) as program:
+            kept = {program.stdout: b"", program.stderr: b""}
+            try:
+                for source, chunk in program.chunks(lambda: program.started + timeout_s - time.monotonic()):
+                    kept[source] = (kept[source] + chunk)[-MAX_KEPT_BYTES:]
+            except TimeoutError:
+                raise TookTooLongError(f"{argv[0]} took longer than {timeout_s:.0f} s and was stopped") from None
+            return program.completed(kept[program.stdout], kept[program.stderr])
 
     @contextmanager
     def stream(self, argv: Sequence[str], *, silence_s: float, max_line_bytes: int) -> Iterator[_LocalStream]:
-        process = _start(argv)
-        try:
-            yield _LocalStream(process, Path(argv[0]).name, silence_s, max_line_bytes)
-        finally:
-            _end(process)
+        with LocalProgram(argv) as program:
+            yield _LocalStream(program, Path(argv[0]).name, silence_s, max_line_bytes)
 
     def push(self, source: Path, destination: str) -> None:
+        if not Path(destination).parent.is_dir():
+            raise DeviceError(f"{destination} cannot be written: its folder does not exist")
         _copy(source, Path(destination))
 
     def pull(self, source: str, destination: Path) -> None:
@@ -161,34 +139,9 @@ def _read(path: str) -> str:
         return ""
 
 
-def _start(argv: Sequence[str]) -> "subprocess.Popen[bytes]":
-    """In a session of its own: Ctrl-C reaches this program first, and killing reaches every child."""
-    try:
-        return subprocess.Popen(
-            list(argv),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise DeviceError(f"{argv[0]} cannot be started: {error.strerror}") from error
-
-
-def _end(process: "subprocess.Popen[bytes]") -> None:
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-    for pipe in (process.stdout, process.stderr):
-        if pipe is not None:
-            pipe.close()
-
-
-def _shell_status(status: int) -> int:
-    return 128 - status if status < 0 else status
-
-
 def _copy(source: Path, destination: Path) -> None:
+    if source.exists() and not source.is_file():
+        raise DeviceError(f"{source} cannot be copied: it is no file")
     try:
         with replacing(destination) as temporary:
             shutil.copyfile(source, temporary)

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from android_bench.adb.channel import MAX_PULL_BYTES, Channel
-from android_bench.adb.supervisor import DEVICE_FOLDER, MAX_TRAILER_BYTES, RUN_VARIABLE, Supervised, Trailer
+from android_bench.adb.supervisor import DEVICE_FOLDER, MAX_TRAILER_BYTES, Supervised, Trailer, kill_tagged
 from android_bench.errors import (
     DamagedTransferError,
     DeviceLostError,
@@ -198,10 +198,7 @@ class PhoneTransport:
 
     def _reap(self, tag: str) -> None:
         """Kill whatever still carries a tag in its environment."""
-        find = f"grep -l {RUN_VARIABLE}={tag} /proc/[0-9]*/environ 2>/dev/null"
-        script = (
-            f"for f in $({find}); do p=${{f#/proc/}}; kill -9 ${{p%/environ}}; done; rm -rf {DEVICE_FOLDER}/run/{tag}"
-        )
+        script = f"{kill_tagged(tag)}; rm -rf {DEVICE_FOLDER}/run/{tag}"
         self.run(("sh", "-c", script), timeout_s=COMMAND_TIMEOUT_S)
 
     def believe(self, program: Supervised, received: bytes) -> tuple[bytes, Trailer]:
@@ -283,11 +280,15 @@ class _PhoneStream:
         except DeviceSilentError:
             # Either the program says nothing, or the phone does: the phone is asked.
             self._transport.run(("true",), timeout_s=COMMAND_TIMEOUT_S)
-            raise MeasurementError(f"{self._name} was silent for {self._silence_s:.0f} s and was stopped") from None
+            raise MeasurementError(
+                f"{self._transport.name}: {self._name} was silent for {self._silence_s:.0f} s and was stopped"
+            ) from None
 
     def _check_length(self, length: int) -> None:
         if length > self._max_line_bytes:
-            raise MeasurementError(f"{self._name} wrote a line longer than {self._max_line_bytes} bytes")
+            raise MeasurementError(
+                f"{self._transport.name}: {self._name} wrote a line longer than {self._max_line_bytes} bytes"
+            )
 
 
 def _part(destination: str) -> str:

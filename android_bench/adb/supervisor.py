@@ -4,7 +4,8 @@ adb offers less than it seems: no exit status without shell protocol 2, one stre
 was started when the cable is pulled, and no word on whether all bytes arrived. So every program runs under this
 script, in the phone's own shell (mksh) with toybox's tools, which
 
-- starts the program in a session of its own, so that one signal reaches all of its children;
+- starts the program in a session of its own, so that one signal reaches all of its children, and marks them in their
+  environment, for those that made sessions of their own;
 - kills it when the script's own standard input ends, which is when the host is gone, or when its time is up;
 - ends with a trailer: a marker nobody else can know, the exit status, the reason of the end, the sizes of both outputs,
   and a sha256 over all of that. Without a trailer nothing is believed.
@@ -57,6 +58,10 @@ class Supervised:
     tag: str = field(default_factory=lambda: secrets.token_hex(8))
     marker: str = field(default_factory=lambda: secrets.token_hex(16))
 
+    def __post_init__(self) -> None:
+        if any("\0" in word for word in self.argv):
+            raise ValueError("a word of a command cannot hold a null byte")
+
     def script(self) -> str:
         """The script, for `sh -c`. The marker stands in two halves: a list of processes must not show it whole."""
         half = len(self.marker) // 2
@@ -65,7 +70,7 @@ class Supervised:
             (
                 f"a={self.marker[:half]};b={self.marker[half:]};d={DEVICE_FOLDER}/run/{self.tag}",
                 f"export {RUN_VARIABLE}={self.tag}",
-                "trap '' HUP;exec 2>/dev/null 3<&0 </dev/null",
+                "trap '' HUP;umask 022;exec 2>/dev/null 3<&0 </dev/null",
                 *(_STREAMED_START if self.streamed else _BUFFERED_START),
                 f"setsid {shlex.join(self.argv)} {output} 3<&- & p=$!",
                 "trap '' PIPE",
@@ -75,6 +80,7 @@ class Supervised:
                 "kill -9 $w;wait $w",
                 "case $? in 40) r=late;; 41) r=gone;; *) r=done;; esac",
                 "kill -9 -$p",
+                f"{'' if self.streamed else '[ $r = done ] || '}{kill_tagged(self.tag)}",
                 f"(read -t {_LAST_WORDS_S} x <&3;kill -9 $$) & g=$!",
                 *(_STREAMED_END if self.streamed else _BUFFERED_END),
                 "kill -9 $g",
@@ -103,6 +109,12 @@ class Supervised:
         return f"{self.marker} stderr\n".encode()
 
 
+def kill_tagged(tag: str) -> str:
+    """The command that kills everything with a tag in its environment, whatever session it is in."""
+    find = f"{RUN_VARIABLE}= grep -l {RUN_VARIABLE}={tag} /proc/[0-9]*/environ 2>/dev/null"
+    return f"for f in $({find}); do f=${{f#/proc/}};kill -9 ${{f%/environ}}; done"
+
+
 _BUFFERED_START = (
     'o="$d/o";e="$d/e"',
     'mkdir -p "$d" && : >"$o" && : >"$e" || { echo "$a$b refused";exit 0; }',
@@ -112,7 +124,7 @@ _KEPT = f"tail -c {MAX_KEPT_BYTES}"
 _CAP = f"[ $n -gt {MAX_KEPT_BYTES} ] && n={MAX_KEPT_BYTES};[ $m -gt {MAX_KEPT_BYTES} ] && m={MAX_KEPT_BYTES}"
 _BUFFERED_END = (
     # A full disk cuts output off without a word, so room for one more block is made sure of.
-    'printf %4096s x >"$d/p" || { rm -rf "$d";echo "$a$b refused";exit 0; }',
+    'printf %4096s x >"$d/p" || { rm -rf "$d";echo "$a$b refused";kill -9 $g;exit 0; }',
     f'n=$(stat -c %s "$o");m=$(stat -c %s "$e");{_CAP}',
     f'h=$({{ {_KEPT} "$o";{_KEPT} "$e";echo "$s $r $n $m"; }} | sha256sum)',
     f'{_KEPT} "$o";{_KEPT} "$e"',
