@@ -10,6 +10,9 @@ from android_bench.workspace import Workspace
 from pocketnas_base.errors import InputError
 from pocketnas_base.files import sha256_bytes
 
+LOCAL = "local"
+"""The id of this machine."""
+
 
 @dataclass(frozen=True, slots=True)
 class Core:
@@ -52,7 +55,7 @@ class Device:
     @property
     def is_local(self) -> bool:
         """Whether it is this machine."""
-        return self.id == "local"
+        return self.id == LOCAL
 
     def default_cores(self, threads: int) -> tuple[int, ...]:
         """The cores that `threads` threads are pinned to unless the user says otherwise: of one cluster, since threads

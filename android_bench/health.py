@@ -1,12 +1,12 @@
 """The state of a device around a measurement, read in one go. What cannot be read is None, never guessed."""
 
-import secrets
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
 
+from android_bench.batch import run_batch
 from android_bench.errors import UnreadableOutputError
 from android_bench.parsers.battery import BatteryState, parse_battery
 from android_bench.parsers.cpu import CPU_FILES, Core, cpu_state
@@ -22,6 +22,7 @@ _FILES = ("/proc/loadavg", "/proc/stat", "/proc/meminfo", _BOOT_ID, *CPU_FILES, 
 _TIMEOUT_S = 30.0
 # `dumpsys power` prints hundreds of kilobytes; these are the lines that its parser reads.
 _POWER_LINES = (
+    "Can't find service",
     "POWER MANAGER",
     "Power Manager State:",
     "Battery saver state machine:",
@@ -31,10 +32,11 @@ _POWER_LINES = (
     "mDeviceIdleMode=",
     "mLowPowerModeEnabled=",
 )
-_POWER = "dumpsys power | grep -A1 " + " ".join(f"-e {shlex.quote(line)}" for line in _POWER_LINES)
+_POWER = "dumpsys power 2>&1 | grep -A1 " + " ".join(f"-e {shlex.quote(line)}" for line in _POWER_LINES)
+# That there is no such service is said on standard error.
 _SERVICES = {
-    "battery": "dumpsys battery",
-    "thermal": "dumpsys thermalservice",
+    "battery": "dumpsys battery 2>&1",
+    "thermal": "dumpsys thermalservice 2>&1",
     "power": _POWER,
     "low_power": "settings get global low_power",
 }
@@ -111,16 +113,10 @@ def snapshot(transport: Transport, *, android: bool) -> HealthSnapshot:
 
     Raises DeviceError when the device cannot be reached, UnreadableOutputError when it answers something else.
     """
-    mark = secrets.token_hex(8)
-    # The mark is printed in two halves: a list of processes in some service's dump must not show it whole.
-    between = f"echo; echo {mark[:8]}''{mark[8:]}"
     commands = [f'grep -s -H "" {" ".join(_FILES)}']
     if android:
         commands += _SERVICES.values()
-    done = transport.run(("sh", "-c", f"; {between}; ".join(commands)), timeout_s=_TIMEOUT_S)
-    sections = done.stdout.split(f"\n{mark}\n".encode())
-    if len(sections) != len(commands):
-        raise UnreadableOutputError(f"the device's state came in {len(sections)} parts instead of {len(commands)}")
+    sections = run_batch(transport, commands, timeout_s=_TIMEOUT_S)
     files = parse_files(sections[0])
     phone = _phone(dict(zip(_SERVICES, sections[1:], strict=True))) if android else None
     return from_files(files, phone)

@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Callable
+from typing import Literal
 
 from android_bench.adb.adb_program import AdbProgram, AdbProgramChannel
+from android_bench.adb.advice import is_network_serial
 from android_bench.adb.channel import Channel
 from android_bench.adb.phone_guard import PhoneGuard
 from android_bench.adb.phone_transport import PhoneTransport
@@ -17,6 +19,10 @@ from android_bench.runner.abi import Abi
 from pocketnas_base.errors import DeviceError, InputError
 
 OLDEST_SDK = 26
+TransportKind = Literal["adb-usb", "adb-network", "tcp", "usb"]
+"""Through the adb server, which reaches the phone over USB or the network; or without it, by adb-shell."""
+
+_SERIAL = re.compile(r"[A-Za-z0-9\[][A-Za-z0-9._:%()\[\] -]{0,200}")
 _TIMEOUT_S = 30.0
 _ABIS: tuple[Abi, ...] = ("arm64-v8a", "x86_64")
 
@@ -26,14 +32,26 @@ def open_channel(name: str, *, ask: Callable[[str], None] = lambda _: None) -> C
     that the server knows. ask: told when the phone's owner must consent. Raises InputError for a name that is none."""
     from android_bench.adb.adb_shell_channel import AdbShellChannel
 
+    match transport_kind(name):
+        case "tcp":
+            host, port = parse_address(name)
+            return AdbShellChannel.tcp(host, port, ask=ask)
+        case "usb":
+            return AdbShellChannel.usb(name[4:] or None, ask=ask)
+        case _:
+            return AdbProgramChannel(AdbProgram(), name)
+
+
+def transport_kind(name: str) -> TransportKind:
+    """How a phone of that name is reached. Raises InputError for a name that is none."""
     if name.startswith("tcp:"):
-        host, port = parse_address(name)
-        return AdbShellChannel.tcp(host, port, ask=ask)
+        parse_address(name)
+        return "tcp"
     if name == "usb" or name.startswith("usb:"):
-        return AdbShellChannel.usb(name[4:] or None, ask=ask)
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._:%()\[\] -]{0,200}", name):
+        return "usb"
+    if not _SERIAL.fullmatch(name):
         raise InputError(f"{name!r} is no device: give an adb serial, tcp:HOST:PORT, usb:SERIAL, or local")
-    return AdbProgramChannel(AdbProgram(), name)
+    return "adb-network" if is_network_serial(name) else "adb-usb"
 
 
 def parse_address(name: str) -> tuple[str, int]:
@@ -65,14 +83,35 @@ def identify(transport: PhoneTransport) -> PhoneIdentity:
     return parse_identity(done.stdout)
 
 
-def phone_info(transport: PhoneTransport, identity: PhoneIdentity) -> DeviceInfo:
-    """What latency depends on. Raises DeviceError for a phone that no runner exists for."""
+def full_model(identity: PhoneIdentity) -> str | None:
+    """Maker and model."""
+    return " ".join(word for word in (identity.manufacturer, identity.model) if word) or None
+
+
+def full_soc(identity: PhoneIdentity) -> str | None:
+    """Maker and model of the chip."""
+    return " ".join(word for word in (identity.soc_manufacturer, identity.soc) if word) or None
+
+
+def android_version(identity: PhoneIdentity) -> str | None:
+    """Such as `Android 14`."""
+    return f"Android {identity.release}" if identity.release else None
+
+
+def supported_abi(name: str, identity: PhoneIdentity) -> Abi:
+    """What runners for the phone `name` are built for. Raises DeviceError for a phone that no runner exists for."""
     if identity.sdk is not None and identity.sdk < OLDEST_SDK:
-        raise DeviceError(f"{transport.name} runs Android {identity.release}; Android 8 or newer is needed")
+        raise DeviceError(f"{name} runs Android {identity.release}; Android 8 or newer is needed")
     abi = next((abi for abi in _ABIS if abi in identity.abis), None)
     if abi is None:
         told = ", ".join(identity.abis) or "it does not say which"
-        raise DeviceError(f"{transport.name} runs programs for {told}; runners exist for {' and '.join(_ABIS)}")
+        raise DeviceError(f"{name} runs programs for {told}; runners exist for {' and '.join(_ABIS)}")
+    return abi
+
+
+def phone_info(transport: PhoneTransport, identity: PhoneIdentity) -> DeviceInfo:
+    """What latency depends on. Raises DeviceError for a phone that no runner exists for."""
+    abi = supported_abi(transport.name, identity)
     files = " ".join(CPU_FILES)
     done = transport.run(
         ("sh", "-c", f'uname -r; grep -m1 -E "^(Features|flags)" /proc/cpuinfo; echo; grep -s -H "" {files}'),
@@ -86,10 +125,10 @@ def phone_info(transport: PhoneTransport, identity: PhoneIdentity) -> DeviceInfo
     if not cores:
         raise DeviceError(f"{transport.name} lets nobody read which cores it has (/sys/devices/system/cpu)")
     return DeviceInfo(
-        model=" ".join(word for word in (identity.manufacturer, identity.model) if word) or None,
-        soc=" ".join(word for word in (identity.soc_manufacturer, identity.soc) if word) or None,
+        model=full_model(identity),
+        soc=full_soc(identity),
         abi=abi,
-        os_version=f"Android {identity.release}" if identity.release else None,
+        os_version=android_version(identity),
         kernel=kernel.strip()[:200] or None,
         cpu_features=tuple(sorted(features.partition(":")[2].split())) or None,
         cores=tuple(Core(core.number, core.cpuinfo_max_freq_khz) for core in cores if core.online is not False),

@@ -16,7 +16,7 @@ from pocketnas_base.artifact import Runtime
 from pocketnas_base.errors import InputError, MeasurementError
 from pocketnas_base.files import sha256_bytes
 
-__all__ = ["Abi", "Runner", "build_runner", "cache_dir", "compile_runner", "host_abi", "made_of"]
+__all__ = ["Abi", "Runner", "build_runner", "cache_dir", "compile_runner", "find_runner", "host_abi", "made_of"]
 
 SOURCES = Path(__file__).parent / "src"
 COMPILE_TIMEOUT_S = 600
@@ -57,18 +57,27 @@ def build_runner(runtime: Runtime, abi: Abi | None = None) -> Runner:
     (`android_bench.runner.bundle`).
     """
     host = host_abi()
-    abi = abi or host
-    if abi != host:
+    if abi is not None and abi != host:
         raise InputError(f"this machine builds runners for {host} only, not for {abi}")
-    sdk = installed_sdk(runtime)
-    compiler = toolchain(host)
+    sdk, compiler = installed_sdk(runtime), toolchain(host)
+    runner = _runner(runtime, sdk, compiler)
+    if not os.access(runner.path, os.X_OK):
+        _compile_into(runner.path.parent, sdk, compiler)
+    return runner
+
+
+def find_runner(runtime: Runtime) -> Runner | None:
+    """The runner that `build_runner` would give for this machine; None where it is not built yet. Raises
+    MissingDependencyError where it cannot be built."""
+    runner = _runner(runtime, installed_sdk(runtime), toolchain(host_abi()))
+    return runner if os.access(runner.path, os.X_OK) else None
+
+
+def _runner(runtime: Runtime, sdk: Sdk, compiler: Toolchain) -> Runner:
     identity = sha256_bytes(json.dumps(made_of(sdk, compiler), sort_keys=True).encode())
     address = sha256_bytes(f"{identity} {sdk.library_dir}".encode())[:32]
-    directory = cache_dir() / "runners" / f"{runtime}-{abi}-{address}"
-    path = directory / "runner"
-    if not os.access(path, os.X_OK):
-        _compile_into(directory, sdk, compiler)
-    return Runner(runtime, sdk.version, abi, path, sdk.library_paths, identity)
+    path = cache_dir() / "runners" / f"{runtime}-{compiler.abi}-{address}" / "runner"
+    return Runner(runtime, sdk.version, compiler.abi, path, sdk.library_paths, identity)
 
 
 def made_of(sdk: Sdk, compiler: Toolchain) -> dict[str, object]:

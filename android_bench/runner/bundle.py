@@ -80,6 +80,17 @@ def build_bundle(runtime: Runtime, abi: Abi, *, wheels: Path | None = None, libr
     return found
 
 
+def newest_bundle(runtime: Runtime, abi: Abi) -> str | None:
+    """The sha256 of the bundle that was built last on this machine, whether it would be built again or not; None where
+    there is none. Costs a look into the cache."""
+    built: list[tuple[float, str]] = []
+    for path in (cache_dir() / "bundles").glob(f"{runtime}-{abi}-*/{_CONTENT}"):
+        content = _read_content(path)
+        if content is not None:
+            built.append((path.stat().st_mtime, _sha256_of(content)))
+    return max(built)[1] if built else None
+
+
 def _address(kit: Kit) -> str:
     """Of everything that goes into the bundle, by content."""
     roots = [*(path.name for path in kit.sdk.library_paths), *kit.extra]
@@ -129,17 +140,30 @@ def _executable(name: str, kit: Kit) -> bool:
 
 def _read(folder: Path, kit: Kit, runtime: Runtime) -> Bundle | None:
     """The bundle in `folder`; None when there is none or a file of it is not what it was."""
-    path = folder / _CONTENT
+    content = _read_content(folder / _CONTENT)
+    if content is None:
+        return None
+    files = tuple(BundleFile(name, folder / name, digest, _executable(name, kit)) for name, digest in content.items())
+    try:
+        if any(sha256_file(file.path) != file.sha256 for file in files):
+            return None
+    except (OSError, ValueError):
+        return None
+    return Bundle(runtime, kit.sdk.version, kit.compiler.abi, files, kit.command, _sha256_of(content))
+
+
+def _read_content(path: Path) -> dict[str, str] | None:
+    """The sha256 of each file of a bundle by its name, in their order; None when there is no such list."""
     try:
         if path.stat().st_size > _MAX_CONTENT_BYTES:
             return None
         content = json.loads(path.read_bytes())
-        files = tuple(
-            BundleFile(name, folder / name, digest, _executable(name, kit)) for name, digest in sorted(content.items())
-        )
-        if any(sha256_file(file.path) != file.sha256 for file in files):
-            return None
-    except (OSError, ValueError, AttributeError, TypeError):
+    except (OSError, ValueError):
         return None
-    names = "".join(f"{file.sha256}  {file.name}\n" for file in files)
-    return Bundle(runtime, kit.sdk.version, kit.compiler.abi, files, kit.command, sha256_bytes(names.encode()))
+    if not isinstance(content, dict) or not all(isinstance(digest, str) for digest in content.values()):
+        return None
+    return dict(sorted(content.items()))
+
+
+def _sha256_of(content: dict[str, str]) -> str:
+    return sha256_bytes("".join(f"{digest}  {name}\n" for name, digest in content.items()).encode())

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from lookalike.fixtures import adb_key, adb_server, start_phone
 from tiny_models import Model
 from tiny_tflite import conv_model, write_model
 
@@ -9,6 +10,8 @@ from android_bench.device import Device
 from android_bench.local import open_local
 from android_bench.protocol import Protocol
 from android_bench.runner.build import Runner, build_runner
+
+__all__ = ["adb_key", "adb_server", "start_phone"]
 
 
 @pytest.fixture(scope="session")
