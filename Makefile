@@ -23,7 +23,12 @@ demo: .venv/ready
 test: .venv/ready
 	@.venv/bin/python -m pytest -n 2 --dist loadfile
 
-test-all: .venv/ready
+# The fuzzer of the parsers; without it its tests are skipped.
+.venv/fuzz: .venv/ready
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input \
+	    --constraint constraints.txt --editable '.[dev,fuzz]' && touch .venv/fuzz
+
+test-all: .venv/ready .venv/fuzz
 	@.venv/bin/python -m pytest -n 2 --dist loadfile -m "not phone"
 
 testbed:

@@ -278,6 +278,10 @@ class SampleStore:
             )
         return number
 
+    def holds_samples(self) -> bool:
+        """Whether anything was ever measured into this file."""
+        return bool(self._rows("SELECT 1 FROM measurement LIMIT 1", ()))
+
     def add_voids(self, measurements: Iterable[int], reasons: Iterable[Reason]) -> None:
         """Note that measurements should not be counted, and why. The samples stay."""
         rows = [(number, reason.id, reason.detail, _now()) for number in measurements for reason in reasons]

@@ -64,7 +64,7 @@ def sessions_of(
             SampleStore.open(Path(folder) / "samples.sqlite") as store,
             progress_bar(f"session {number + 1}") as progress,
         ):
-            key = measure(device, jobs, table_protocol(config, number), store, progress=progress)
+            key = measure(device, jobs, table_protocol(device, config, number), store, progress=progress)
             corrected.append(latencies(store, key))
             raw.append(latencies(store, key, correct_drift=False))
     return corrected, raw

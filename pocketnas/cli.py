@@ -26,7 +26,22 @@ app.add_typer(runner_app, name="runner")
 app.add_typer(data_app, name="data")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
-Device = Annotated[str, typer.Option("--device", "-d", help="`local` (this machine).")]
+Devices = Annotated[
+    list[str] | None,
+    typer.Option("--device", "-d", help="`local`, an adb serial, or tcp:HOST:PORT; several are measured side by side."),
+]
+Processes = Annotated[
+    int | None, typer.Option(min=1, max=1000, help="Fresh processes; left out, as many as the device needs.")
+]
+Runner = Annotated[
+    str | None,
+    typer.Option(help="A tool of your own: benchmark_model=PATH (.tflite) or executor_runner=PATH (.pte)."),
+]
+Delegate = Annotated[str, typer.Option(help="cpu, gpu or nnapi; the latter two need --runner benchmark_model=PATH.")]
+Tolerate = Annotated[list[str] | None, typer.Option(help="A reason for void measurements to overlook, by its id.")]
+NamesFrom = Annotated[
+    Path | None, typer.Option("--config", "-c", help="A CONFIG.toml whose table `devices` names phones.")
+]
 RunOrConfig = Annotated[Path, typer.Argument(help="A run directory, or the CONFIG.toml that it came from.")]
 Runs = Annotated[Path, typer.Option("--runs", help="Where run directories are kept.")]
 
@@ -55,17 +70,54 @@ def run(
 
 
 @app.command()
-def bench(
-    files: Annotated[list[Path], typer.Argument(help="Any .tflite and .pte files.")],
-    device: Device = "local",
-    threads: Annotated[int, typer.Option(min=1, max=64)] = 1,
-    processes: Annotated[int, typer.Option(min=1, max=1000, help="Fresh processes per file.")] = 30,
+def devices(config: NamesFrom = None, json: Json = False) -> None:
+    """What is connected: every phone, its state, and what to do about one that is not ready."""
+    from pocketnas.commands.devices import show_devices
+
+    show_devices(config, as_json=json)
+
+
+@app.command()
+def doctor(
+    device: Annotated[
+        str | None,
+        typer.Option("--device", "-d", help="`local`, an adb serial, tcp:HOST:PORT or a name; left out, all of them."),
+    ] = None,
+    config: NamesFrom = None,
+    restore: Annotated[
+        bool, typer.Option("--restore", help="Put back the settings that an interrupted session left on the phone.")
+    ] = False,
+    unlock: Annotated[bool, typer.Option("--unlock", help="Break the lock of a host that is gone.")] = False,
     json: Json = False,
 ) -> None:
-    """Benchmark .tflite and .pte files on a device."""
-    from pocketnas.commands.bench import bench_files
+    """Whether a device is fit to measure, why not, and what to do. Exit status 0: fit, 1: not, 2: no such device."""
+    from pocketnas.commands.doctor import DoctorOptions
+    from pocketnas.commands.doctor import doctor as examine
 
-    bench_files(files, device, threads, processes, as_json=json)
+    raise typer.Exit(examine(DoctorOptions(device, config, restore, unlock, json)))
+
+
+@app.command()
+def bench(
+    files: Annotated[list[Path], typer.Argument(help="Any .tflite and .pte files.")],
+    device: Devices = None,
+    threads: Annotated[int, typer.Option(min=1, max=64)] = 1,
+    processes: Processes = None,
+    cores: Annotated[str, typer.Option(help="Cores to run on, such as 4-7; left out, the fastest equal ones.")] = "",
+    profile: Annotated[bool, typer.Option("--profile", help="Also what each operator takes.")] = False,
+    runner: Runner = None,
+    delegate: Delegate = "cpu",
+    tolerate: Tolerate = None,
+    samples: Annotated[Path | None, typer.Option(help="Keep raw samples in this file (.sqlite).")] = None,
+    json: Json = False,
+) -> None:
+    """Benchmark .tflite and .pte files on a device, or on several side by side."""
+    from pocketnas.commands.bench import BenchOptions, bench_files
+
+    options = BenchOptions(
+        threads, processes, cores, tuple(tolerate or ()), profile, samples, runner, delegate, as_json=json
+    )
+    bench_files(files, device or [], options)
 
 
 @app.command()
@@ -144,21 +196,25 @@ def table_build(
     runs: Runs = Path("runs"),
     space: Annotated[str, typer.Option(help="A built-in space or a .toml file.")] = "",
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Where to write the table (.parquet).")] = None,
-    device: Device = "local",
+    device: Devices = None,
     runtime: Annotated[str, typer.Option(help="tflite or executorch.")] = "tflite",
     threads: Annotated[int, typer.Option(min=1, max=64)] = 1,
-    processes: Annotated[int, typer.Option(min=1, max=1000, help="Fresh processes per row.")] = 20,
+    processes: Processes = None,
+    runner: Runner = None,
+    delegate: Delegate = "cpu",
+    tolerate: Tolerate = None,
 ) -> None:
     """Measure every operator of a space. An interrupted build goes on where it stopped."""
     from pocketnas.commands.run import run_stage
-    from pocketnas.commands.table import build
+    from pocketnas.commands.table import TableOptions, build
 
     if run_or_config is not None:
-        if space or out is not None:
-            raise InputError("give either a run or --space and --out, not both")
+        if space or out is not None or device:
+            raise InputError("give either a run or --space, --out and --device, not both")
         run_stage("table", run_or_config, runs)
     elif space and out is not None:
-        build(space, out, device, runtime, threads, processes)
+        options = TableOptions(runtime, threads, processes, tuple(tolerate or ()), runner, delegate)
+        build(space, out, device or [], options)
     else:
         raise InputError("what to build? give a run's CONFIG.toml, or --space SPACE --out FILE.parquet")
 
@@ -188,6 +244,14 @@ def runner_build(
     from pocketnas.commands.setup import build_runners
 
     build_runners(abi or [], libraries, wheels)
+
+
+@runner_app.command("clean")
+def runner_clean(device: Devices = None) -> None:
+    """Take everything of ours off a phone: runners, models, and what a session left changed."""
+    from pocketnas.commands.clean import clean
+
+    clean(device or [])
 
 
 @data_app.command("fetch")

@@ -5,8 +5,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from android_bench.adb.phone import transport_kind
+from android_bench.device import LOCAL
+from android_bench.reasons import REASONS
 from pocketnas_base.artifact import Precision, Runtime
 from pocketnas_base.errors import InputError
 from pocketnas_base.files import read_bytes
@@ -17,6 +20,7 @@ MAX_CONFIG_BYTES = 1024 * 1024
 Steps = Annotated[int, Field(ge=1, le=100_000_000)]
 Rate = Annotated[float, Field(gt=0, le=100)]
 Share = Annotated[float, Field(ge=0, lt=1)]
+DeviceName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")]
 
 
 class _Section(BaseModel):
@@ -33,12 +37,13 @@ class DataConfig(_Section):
 
 
 class TableConfig(_Section):
-    """What the table is of, and how many fresh processes stand behind each row."""
+    """What the table is of, and how many fresh processes stand behind each row; left out, as many as the device
+    needs."""
 
     runtime: Runtime = "tflite"
     precision: Precision = "fp32"
     threads: int = Field(default=1, ge=1, le=64)
-    processes: int = Field(default=20, ge=1, le=1000)
+    processes: int | None = Field(default=None, ge=1, le=1000)
 
 
 class SearchConfig(_Section):
@@ -99,20 +104,24 @@ class ExportConfig(_Section):
 
 
 class RebenchConfig(_Section):
-    """How many fresh processes measure each exported file."""
+    """How many fresh processes measure each exported file; left out, as many as the device needs."""
 
-    processes: int = Field(default=30, ge=1, le=1000)
+    processes: int | None = Field(default=None, ge=1, le=1000)
 
 
 class RunConfig(_Section):
     """A whole run: name, space, device, seed, and one section a stage. host_threads: of torch in search and training;
-    left out, all cores (small nets train fastest on one, and two then train side by side)."""
+    left out, all cores (small nets train fastest on one, and two then train side by side). tolerate: reasons for which
+    a measurement would be void, by their ids (android_bench.reasons). devices: names of one's own for phones, each with
+    what `-d` takes otherwise; `device` may be one of them."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     space: str
     device: str = "local"
     seed: int = Field(default=0, ge=0, le=2**31 - 1)
     host_threads: int | None = Field(default=None, ge=1, le=1024)
+    tolerate: tuple[str, ...] = Field(default=(), max_length=64)
+    devices: dict[DeviceName, str] = Field(default={}, max_length=64)
     data: DataConfig
     table: TableConfig = TableConfig()
     search: SearchConfig
@@ -120,6 +129,27 @@ class RunConfig(_Section):
     baseline: BaselineConfig = BaselineConfig()
     export: ExportConfig = ExportConfig()
     rebench: RebenchConfig = RebenchConfig()
+
+    @field_validator("tolerate")
+    @classmethod
+    def _reasons_are_known(cls, tolerate: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = [name for name in tolerate if name not in REASONS]
+        if unknown:
+            raise ValueError(f"unknown reason {unknown[0]!r}; known: {', '.join(REASONS)}")
+        return tolerate
+
+    @field_validator("devices")
+    @classmethod
+    def _names_stand_for_devices(cls, devices: dict[str, str]) -> dict[str, str]:
+        if LOCAL in devices:
+            raise ValueError(f"{LOCAL} is this machine already; choose another name")
+        for name, id in devices.items():
+            try:
+                if id != LOCAL:
+                    transport_kind(id)
+            except InputError as error:
+                raise ValueError(f"{name}: {error}") from None
+        return devices
 
     @model_validator(mode="after")
     def _table_runtime_is_exported(self) -> "RunConfig":

@@ -1,19 +1,23 @@
 """Where operators meet the device: the only place that knows both android_bench and latency."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from android_bench.device import Device
+from android_bench.device import LOCAL, Device
 from android_bench.job import Job
 from android_bench.latencies import latencies
-from android_bench.protocol import OPERATORS, Protocol
+from android_bench.official.runner import OfficialRunner
+from android_bench.protocol import Protocol, operators_on
 from android_bench.session import measure
 from android_bench.statistics import Summary
 from android_bench.store import SampleStore, SessionRecord
 from latency.table import LatencyTable, TableInfo, TableRow
 from pocketnas.config import TableConfig
+from pocketnas.console import say
 from pocketnas_base.errors import InputError
 from pocketnas_base.progress import Progress
 from search.space import SearchSpace
@@ -21,13 +25,25 @@ from search.space import SearchSpace
 NS_PER_MS = 1e6
 
 
-def open_device(name: str) -> Device:
-    """A device by the name the user gave it. Raises InputError for one that this version cannot reach."""
-    if name != "local":
-        raise InputError(f"unknown device {name!r}: this version measures `local`, this machine")
-    from android_bench.local import open_local
+def open_device(
+    name: str, names: Mapping[str, str] = MappingProxyType({}), *, say: Callable[[str], None] = say
+) -> Device:
+    """A device by the name the user gave it: `local`, an adb serial, tcp:HOST:PORT, usb:SERIAL, or one of `names`.
 
-    return open_local()
+    say: told while one has to wait. Raises InputError for a name that is none, and for a serial that adb does not know;
+    DeviceError when the phone cannot be reached or used.
+    """
+    from pocketnas.device_names import check_known, resolve_device
+
+    address = resolve_device(name, names)
+    if address == LOCAL:
+        from android_bench.local import open_local
+
+        return open_local()
+    from android_bench.adb.phone import open_phone
+
+    check_known(address)
+    return open_phone(address, say=say)
 
 
 def check_table(config: TableConfig) -> None:
@@ -53,23 +69,33 @@ def measure_table(
     samples: Path,
     seed: int,
     progress: Progress,
+    *,
+    tolerated: Collection[str] = (),
+    official: OfficialRunner | None = None,
 ) -> LatencyTable:
-    """Measure every operator of a space; what the sample store already holds is not measured again."""
-    protocol = table_protocol(config, seed)
+    """Measure every operator of a space; what the sample store already holds is not measured again.
+
+    tolerated: reasons that do not make a measurement void; those that befell one are in the table's provenance.
+    official: a tool of the user's own, in the place of our runner.
+    """
+    protocol = table_protocol(device, config, seed)
     with SampleStore.open(samples) as store:
-        key = measure(device, jobs, protocol, store, progress=progress)
-        summaries = latencies(store, key)
+        key = measure(device, jobs, protocol, store, tolerated=tolerated, official=official, progress=progress)
+        summaries = latencies(store, key, tolerated=tolerated)
+        overlooked = {reason for reading in store.readings(key) for reason in reading.voids} & set(tolerated)
         record = next(session for session in store.sessions() if session.key == key)
         health = store.health(key)
     rows = {op: to_row(summaries[op.key]) for op in space.op_specs()}
-    return LatencyTable(_info(space, device, config, record, health, seed), rows)
+    info = _info(space, device, config, record, health, seed, tuple(sorted(overlooked)))
+    if official is not None:
+        info = info.model_copy(update={"runner": official.version, "delegate": official.delegate})
+    return LatencyTable(info, rows)
 
 
-def table_protocol(config: TableConfig, seed: int) -> Protocol:
-    """How operators are measured."""
-    from dataclasses import replace
-
-    return replace(OPERATORS, processes=config.processes, threads=config.threads, seed=seed)
+def table_protocol(device: Device, config: TableConfig, seed: int) -> Protocol:
+    """How operators are measured on a device."""
+    usual = operators_on(device)
+    return replace(usual, processes=config.processes or usual.processes, threads=config.threads, seed=seed)
 
 
 def to_row(summary: Summary) -> TableRow:
@@ -79,8 +105,8 @@ def to_row(summary: Summary) -> TableRow:
         latency_ms=summary.floor_ns / NS_PER_MS,
         high_ms=summary.floor_high_ns / NS_PER_MS,
         median_ms=summary.median_ns / NS_PER_MS,
-        p10_ms=summary.p10_ns / NS_PER_MS,
-        p90_ms=summary.p90_ns / NS_PER_MS,
+        p10_ms=None if summary.p10_ns is None else summary.p10_ns / NS_PER_MS,
+        p90_ms=None if summary.p90_ns is None else summary.p90_ns / NS_PER_MS,
         samples=summary.samples,
         processes=summary.processes,
     )
@@ -93,6 +119,7 @@ def _info(
     record: SessionRecord,
     health: list[tuple[dict[str, object], dict[str, object] | None]],
     seed: int,
+    tolerated: tuple[str, ...],
 ) -> TableInfo:
     cores: Any = record.protocol["cores"]
     before, after = health[0][0], health[-1][1]
@@ -115,6 +142,7 @@ def _info(
         space=space.name,
         space_fingerprint=space.fingerprint,
         seed=seed,
+        tolerated=tolerated,
     )
 
 
@@ -124,5 +152,15 @@ def _governor(health: dict[str, Any], cores: Sequence[int]) -> str | None:
 
 
 def _hottest(health: dict[str, Any] | None) -> float | None:
-    readings = [zone["celsius"] for zone in (health or {}).get("temperatures", ())]
+    """A phone's skin or battery, which Android's own limits are about; elsewhere the hottest thermal zone."""
+    if health is None:
+        return None
+    phone = health.get("phone")
+    if phone is None:
+        readings = [zone["celsius"] for zone in health.get("temperatures", ())]
+    else:
+        sensors = (phone["thermal"] or {}).get("temperatures", ())
+        readings = [sensor["celsius"] for sensor in sensors if sensor["kind"] in ("skin", "battery")]
+        battery = (phone["battery"] or {}).get("temperature_c")
+        readings += [battery] if battery is not None else []
     return max(readings, default=None)

@@ -84,10 +84,12 @@ class AdbShellChannel:
         keys: Callable[[], Sequence[AdbKey]] = adb_keys,
         ask: Callable[[str], None] = lambda _: None,
         consent_timeout_s: float = CONSENT_TIMEOUT_S,
+        connect_timeout_s: float = CONNECT_TIMEOUT_S,
     ) -> None:
         self._name = name
         self._wire, self._keys, self._ask = wire, keys, ask
         self._consent_timeout_s = consent_timeout_s
+        self._connect_timeout_s = connect_timeout_s
         self._device: AdbDevice | None = None
 
     @classmethod
@@ -149,7 +151,7 @@ class AdbShellChannel:
         from adb_shell.exceptions import AdbTimeoutError, DeviceAuthError
 
         signers = [PythonRSASigner(key.public, key.private) for key in self._keys()]
-        device = AdbDevice(self._wire(), default_transport_timeout_s=CONNECT_TIMEOUT_S)
+        device = AdbDevice(self._wire(), default_transport_timeout_s=self._connect_timeout_s)
         asked = False
 
         def ask(_: object) -> None:
@@ -160,9 +162,9 @@ class AdbShellChannel:
         try:
             device.connect(
                 rsa_keys=signers,
-                transport_timeout_s=CONNECT_TIMEOUT_S,
+                transport_timeout_s=self._connect_timeout_s,
                 auth_timeout_s=self._consent_timeout_s,
-                read_timeout_s=max(CONNECT_TIMEOUT_S, self._consent_timeout_s),
+                read_timeout_s=max(self._connect_timeout_s, self._consent_timeout_s),
                 auth_callback=ask,
             )
         except (AdbTimeoutError, DeviceAuthError, TimeoutError, ConnectionError) as error:

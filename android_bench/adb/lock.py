@@ -18,8 +18,10 @@ from pocketnas_base.errors import DeviceError
 
 LEASE_S = 900
 _COMMAND_TIMEOUT_S = 30.0
-# mksh does not hand descriptor 9 to other programs, so flock gets it as its standard input: the lock belongs to the open
-# file, which the shell keeps. Arguments: what to do (take, keep, drop, look or break), token, lease in seconds, holder.
+# mksh hands descriptor 9 to no other program, so flock gets it as its standard input: the lock belongs to the open
+# file, which the shell keeps. A claim that has run out, but that nobody else has taken, is still its owner's.
+# Arguments: what to do (take, keep, drop, look or break), token, lease in seconds, holder, and the
+# holder who is known to be gone.
 _SCRIPT = rf"""
 mkdir -p {DEVICE_FOLDER} && cd {DEVICE_FOLDER} || exit 9
 exec 9>lock.guard || exit 9
@@ -29,7 +31,8 @@ token=; until=0; was=; holder=
 [ -f lock ] && read token until was holder <lock
 case $until in *[!0-9]*|'') until=0;; esac
 if [ -n "$token" ] && [ "$was" = "$boot" ] && [ "$until" -gt "$up" ]; then state=held; else state=free; fi
-[ $state = held ] && [ "$token" = "$2" ] && state=mine
+[ -n "$token" ] && [ "$token" = "$2" ] && [ "$was" = "$boot" ] && state=mine
+[ $state = held ] && [ "$holder" = "$5" ] && state=free
 case $1/$state in
   look/*) ;;
   break/*) rm -f lock; state=free;;
@@ -60,8 +63,11 @@ class PhoneLock:
         self._holder = re.sub(r"[^A-Za-z0-9@._-]", "_", holder or default_holder())[:100]
 
     def take(self, lease_s: int = LEASE_S) -> None:
-        """Claim the phone. Raises DeviceBusyError, naming the holder, while somebody else has it."""
+        """Claim the phone. Raises DeviceBusyError, naming the holder, while somebody else has it. A process of this
+        host that was killed no longer has it."""
         found = self._do("take", lease_s)
+        if found.state == "held" and _is_dead(found.holder):
+            found = self._do("take", lease_s, instead_of=found.holder)
         if found.state != "mine":
             raise DeviceBusyError(
                 f"{self._name} is being measured by {found.holder or 'somebody'} for at most {found.left_s} s more;"
@@ -69,7 +75,7 @@ class PhoneLock:
             )
 
     def keep(self, lease_s: int = LEASE_S) -> bool:
-        """Extend the claim. False when it is lost: it had run out, or somebody broke it."""
+        """Extend the claim. False when it is lost: somebody broke it, or took the phone after it had run out."""
         return self._do("keep", lease_s).state == "mine"
 
     def drop(self) -> None:
@@ -84,8 +90,8 @@ class PhoneLock:
         """Free the phone, whoever holds it."""
         self._do("break", 0)
 
-    def _do(self, verb: str, lease_s: int) -> LockState:
-        argv = ("sh", "-c", _SCRIPT, "lock", verb, self._token, str(lease_s), self._holder)
+    def _do(self, verb: str, lease_s: int, *, instead_of: str = "") -> LockState:
+        argv = ("sh", "-c", _SCRIPT, "lock", verb, self._token, str(lease_s), self._holder, instead_of)
         done = self._transport.run(argv, timeout_s=_COMMAND_TIMEOUT_S)
         if done.exit_status != 0:
             raise DeviceError(
@@ -104,4 +110,18 @@ def default_holder() -> str:
         user = getpass.getuser()
     except (KeyError, OSError):
         user = "uid" + str(os.getuid())
-    return f"{user}@{socket.gethostname()}.{os.getpid()}"
+    return re.sub(r"[^A-Za-z0-9@._-]", "_", f"{user}@{socket.gethostname()}.{os.getpid()}")
+
+
+def _is_dead(holder: str) -> bool:
+    """Whether `holder` was a process of this user on this host that runs no more."""
+    name, _, process = holder.rpartition(".")
+    if name != default_holder().rpartition(".")[0] or not process.isdecimal():
+        return False
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return True
+    except (PermissionError, OverflowError):
+        return False
+    return False

@@ -40,9 +40,11 @@ class PhoneGuard:
         cooling_s: float = COOLING_S,
         cooling_step_s: float = COOLING_STEP_S,
         return_s: float = RETURN_S,
+        return_step_s: float = RETURN_STEP_S,
     ) -> None:
         self._transport, self._identity, self._say = transport, identity, say
-        self._cooling_s, self._cooling_step_s, self._return_s = cooling_s, cooling_step_s, return_s
+        self._cooling_s, self._cooling_step_s = cooling_s, cooling_step_s
+        self._return_s, self._return_step_s = return_s, return_step_s
         self._lock = PhoneLock(transport, transport.name)
         self._quiet = Quiet(transport, transport.name)
         self._latest: tuple[float, HealthSnapshot] | None = None
@@ -60,6 +62,7 @@ class PhoneGuard:
     def session(self) -> Iterator[None]:
         self._lock.take()
         self._lock_lost = False
+        self._quiet.changes.clear()
         try:
             phone = self._look().phone
             self._quiet.begin(asleep=phone is not None and phone.awake is False)
@@ -112,7 +115,7 @@ class PhoneGuard:
             except DeviceLostError:
                 if time.monotonic() >= deadline:
                     raise error from None
-                time.sleep(RETURN_STEP_S)
+                time.sleep(self._return_step_s)
             else:
                 self._latest = None
                 return

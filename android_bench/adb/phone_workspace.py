@@ -52,7 +52,7 @@ class PhoneWorkspace:
         missing = [path for path, sha256 in wanted.items() if found.get(path) != sha256]
         if missing:
             self._send(bundle, folder, missing)
-        start = ("sh", "-c", 'cd "$0" && exec "$@"', folder, *bundle.command)
+        start = ("sh", "-c", 'unset LD_PRELOAD; cd "$0" && exec "$@"', folder, *bundle.command)
         return InstalledRunner(runtime, bundle.runtime_version, bundle.abi, bundle.sha256, start)
 
     def _send(self, bundle: Bundle, folder: str, missing: Collection[str]) -> None:

@@ -72,7 +72,7 @@ def _start(path: Path, config: RunConfig, text: bytes) -> RunDirectory:
     from search.space import load_space
 
     space = load_space(config.space)
-    open_device(config.device)
+    open_device(config.device, config.devices)
     check_table(config.table)
     if config.search.target_ms is None:
         hand_made_choices(space)

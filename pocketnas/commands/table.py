@@ -1,32 +1,94 @@
 """`pocketnas table`: build one apart from a run, look at one."""
 
-from dataclasses import asdict
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from android_bench.official.runner import choose_runner
 from latency.table import LatencyTable
 from pocketnas.cache import operator_cache
 from pocketnas.config import TableConfig
-from pocketnas.console import print_json, print_table, progress_bar
+from pocketnas.console import print_json, print_table, progress_bar, say
+from pocketnas.device_names import resolve_device
 from pocketnas.measuring import measure_table, open_device, operator_jobs
+from pocketnas.side_by_side import run_side_by_side
 from pocketnas_base.artifact import RUNTIMES
-from pocketnas_base.errors import InputError
+from pocketnas_base.errors import InputError, PocketNASError
 from search.space import load_space
 
 
-def build(space_name: str, out: Path, device_name: str, runtime: str, threads: int, processes: int) -> None:
-    """Measure a space's operators into `out`; samples are kept beside it, so that a second call goes on."""
-    if runtime not in RUNTIMES:
-        raise InputError(f"unknown runtime {runtime!r}; known: {', '.join(RUNTIMES)}")
+@dataclass(frozen=True, slots=True)
+class TableOptions:
+    """What the command line asked for. processes: None leaves them to the device. runner: a tool of the user's own,
+    NAME=PATH; None: our own."""
+
+    runtime: str = "tflite"
+    threads: int = 1
+    processes: int | None = None
+    tolerated: tuple[str, ...] = ()
+    runner: str | None = None
+    delegate: str = "cpu"
+
+
+def build(space_name: str, out: Path, devices: Sequence[str], options: TableOptions) -> None:
+    """Measure a space's operators into `out`; samples are kept beside it, so that a second call goes on.
+
+    With several devices each gets a file of its own, with its name before the suffix, and a worker of its own;
+    PocketNASError after the last if any failed.
+    """
+    if options.runtime not in RUNTIMES:
+        raise InputError(f"unknown runtime {options.runtime!r}; known: {', '.join(RUNTIMES)}")
     if out.suffix != ".parquet":
         raise InputError(f"--out {out}: a table is a .parquet file")
-    space, device = load_space(space_name), open_device(device_name)
-    config = TableConfig.model_validate({"runtime": runtime, "threads": threads, "processes": processes})
+    space = load_space(space_name)
+    official = choose_runner(options.runner, options.delegate)
+    if official is not None and official.runtime != options.runtime:
+        raise InputError(
+            f"{official.kind} runs {official.runtime} files; build a table with --runtime {official.runtime}"
+        )
+    names = list(dict.fromkeys(devices)) or [resolve_device(None, {})]
+    if len(names) > 1:
+        _build_side_by_side(space_name, out, names, options)
+        return
+    device = open_device(names[0], say=say)
+    config = TableConfig.model_validate(
+        {"runtime": options.runtime, "threads": options.threads, "processes": options.processes}
+    )
     with progress_bar("operators") as progress:
         jobs = operator_jobs(space, config, operator_cache(), 0, progress)
-    with progress_bar("table") as progress:
-        table = measure_table(space, device, config, jobs, out.with_suffix(".sqlite"), 0, progress)
+    with progress_bar(f"table {names[0]}") as progress:
+        table = measure_table(
+            space,
+            device,
+            config,
+            jobs,
+            out.with_suffix(".sqlite"),
+            0,
+            progress,
+            tolerated=options.tolerated,
+            official=official,
+        )
     table.save(out)
     print(f"{out}: {len(table.rows)} operators of {table.name}")
+
+
+def _build_side_by_side(space_name: str, out: Path, names: Sequence[str], options: TableOptions) -> None:
+    words = ["table", "build", "--space", space_name, "--runtime", options.runtime, "--threads", str(options.threads)]
+    if options.processes is not None:
+        words += ["--processes", str(options.processes)]
+    words += [word for reason in options.tolerated for word in ("--tolerate", reason)]
+    words += ["--runner", options.runner] if options.runner is not None else []
+    words += ["--delegate", options.delegate]
+    places = {name: out.with_stem(f"{out.stem}.{re.sub('[^A-Za-z0-9._-]', '_', name)}") for name in names}
+    workers = run_side_by_side(
+        {name: [*words, "--device", name, "--out", str(place)] for name, place in places.items()}
+    )
+    for worker in workers:
+        print(worker.stdout, end="")
+    failed = [worker.device for worker in workers if worker.exit_status != 0]
+    if failed:
+        raise PocketNASError(f"{len(failed)} of {len(names)} devices failed ({', '.join(failed)}): see above")
 
 
 def show(path: Path, *, as_json: bool) -> None:
@@ -48,8 +110,8 @@ def show(path: Path, *, as_json: bool) -> None:
                 f"{row.latency_ms:.4f}",
                 f"{row.high_ms:.4f}",
                 f"{row.median_ms:.4f}",
-                f"{row.p10_ms:.4f}",
-                f"{row.p90_ms:.4f}",
+                "" if row.p10_ms is None else f"{row.p10_ms:.4f}",
+                "" if row.p90_ms is None else f"{row.p90_ms:.4f}",
                 f"{op.macs / 1e6:.3f}",
                 str(row.processes),
             ]

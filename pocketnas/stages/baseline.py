@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from android_bench.job import Job
 from android_bench.latencies import latencies
-from android_bench.protocol import NETWORKS
+from android_bench.protocol import networks_on
 from android_bench.session import measure
 from android_bench.store import SampleStore
 from deploy.export import export_untrained
@@ -14,7 +14,6 @@ from pocketnas.stages.context import RunContext
 from pocketnas_base.files import write_json
 from search.zoo import mobilenet_v2_family
 
-PROCESSES = 15
 DERIVED = "derived"
 
 
@@ -32,10 +31,14 @@ def run(context: RunContext) -> str:
         for number, (name, net) in enumerate(nets.items()):
             progress(number, len(nets), name)
             jobs.append(Job(name, export_untrained(net, folder, runtime=runtime, seed=config.seed)))
-    protocol = replace(NETWORKS, processes=PROCESSES, threads=config.table.threads, seed=config.seed)
+    device = open_device(config.device, config.devices)
+    usual = networks_on(device)
+    processes = max(1, usual.processes // 2)  # only their order matters
+    protocol = replace(usual, processes=processes, threads=config.table.threads, seed=config.seed)
     with SampleStore.open(directory.samples) as store, progress_bar("baseline") as progress:
-        key = measure(open_device(config.device), jobs, protocol, store, sentinels=[DERIVED], progress=progress)
-        measured_ms = {name: to_row(summary).latency_ms for name, summary in latencies(store, key).items()}
+        key = measure(device, jobs, protocol, store, sentinels=[DERIVED], tolerated=config.tolerate, progress=progress)
+        summaries = latencies(store, key, tolerated=config.tolerate)
+        measured_ms = {name: to_row(summary).latency_ms for name, summary in summaries.items()}
     chosen = min(family, key=lambda net: abs(measured_ms[net.name] - measured_ms[DERIVED]))
     write_json(directory.baseline / "family.json", {"runtime": runtime, "measured_ms": measured_ms})
     chosen.save(directory.baseline / "architecture.json")

@@ -14,7 +14,7 @@ RECORDED = ("pocketnas", "torch", "executorch", "ai-edge-litert", "onnx2tf", "te
 
 def run(context: RunContext) -> str:
     """Write environment.json."""
-    device = open_device(context.config.device)
+    device = open_device(context.config.device, context.config.devices)
     write_json(
         context.directory.environment,
         {

@@ -7,14 +7,14 @@ import numpy as np
 
 from android_bench.job import Job
 from android_bench.latencies import latencies, readings
-from android_bench.protocol import NETWORKS
+from android_bench.protocol import networks_on
 from android_bench.session import measure
 from android_bench.statistics import Summary
 from android_bench.store import Reading, SampleStore
 from deploy.export import load_exported
 from deploy.operators import export_operators
 from latency.predict import operator_ms, predict
-from latency.table import LatencyTable
+from latency.table import OWN_RUNNER, LatencyTable
 from pocketnas.cache import operator_cache
 from pocketnas.console import progress_bar
 from pocketnas.measuring import NS_PER_MS, open_device, to_row
@@ -39,6 +39,7 @@ def run(context: RunContext) -> str:
     """Write rebench.parquet: one row a file."""
     directory = context.directory
     subjects, table = _subjects(context), context.table()
+    table.require_measured_by(OWN_RUNNER, "cpu", needed_by="a run")
     session = _session_like_the_tables(context, table, [Job(s.job_id, s.artifact) for s in subjects])
     summaries, taken = session.summaries, session.readings
     rows: list[dict[str, object]] = []
@@ -79,21 +80,22 @@ def _session_like_the_tables(context: RunContext, table: LatencyTable, jobs: lis
     moments, not networks: it is repeated, at most `SESSIONS` times, and the one nearest the table's time is kept.
     """
     config, directory = context.config, context.directory
-    device = open_device(config.device)
+    device = open_device(config.device, config.devices)
     op = max(context.architecture().ops, key=lambda op: operator_ms(table, op))
     file = export_operators([op], config.table.runtime, operator_cache(), seed=config.seed)[op]
     witness = Job(f"table-{op.key}", file.artifact, (file.input_path,), (file.reference_path,))
     sessions: list[_Session] = []
     with SampleStore.open(directory.samples) as store, progress_bar("rebench") as progress:
         for attempt in range(SESSIONS):
+            usual = networks_on(device)
             protocol = replace(
-                NETWORKS,
-                processes=config.rebench.processes,
+                usual,
+                processes=config.rebench.processes or usual.processes,
                 threads=config.table.threads,
                 seed=config.seed + attempt,
             )
-            key = measure(device, [*jobs, witness], protocol, store, progress=progress)
-            summaries = latencies(store, key)
+            key = measure(device, [*jobs, witness], protocol, store, tolerated=config.tolerate, progress=progress)
+            summaries = latencies(store, key, tolerated=config.tolerate)
             now_ms = to_row(summaries[witness.id]).latency_ms
             drift = 100 * (now_ms / table.row(op).latency_ms - 1)
             sessions.append(_Session(drift, summaries, readings(store, key)))

@@ -4,7 +4,7 @@ import json
 import random
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from latency.opspec import EMPTY, OpSpec
-from latency.table import MAX_PLAUSIBLE_MS, MAX_TABLE_BYTES, METADATA_KEY, LatencyTable, TableInfo, TableRow
+from latency.table import (
+    MAX_PLAUSIBLE_MS,
+    MAX_TABLE_BYTES,
+    METADATA_KEY,
+    OWN_RUNNER,
+    LatencyTable,
+    TableInfo,
+    TableRow,
+)
 from pocketnas_base.errors import InputError
 from search.space import load_space
 
@@ -214,8 +222,21 @@ def test_another_schema_version_is_refused(tmp_path: Path, version: object) -> N
         ({**INFO.model_dump(mode="json"), "runtime": "onnx"}, "runtime: Input should be 'tflite' or 'executorch'"),
         ({**INFO.model_dump(mode="json"), "threads": 0}, "threads: Input should be greater than or equal to 1"),
         ({**INFO.model_dump(mode="json"), "phone": "x"}, "phone: Extra inputs are not permitted"),
+        ({**INFO.model_dump(mode="json"), "delegate": "dsp"}, "delegate: Input should be 'cpu', 'gpu' or 'nnapi'"),
+        ({**INFO.model_dump(mode="json"), "runner": ""}, "runner: String should have at least 1 character"),
     ],
-    ids=["broken", "not text", "nested", "a list", "nothing else", "unknown runtime", "no thread", "unknown field"],
+    ids=[
+        "broken",
+        "not text",
+        "nested",
+        "a list",
+        "nothing else",
+        "unknown runtime",
+        "no thread",
+        "unknown field",
+        "unknown delegate",
+        "nobody's",
+    ],
 )
 def test_provenance_that_says_nothing_is_refused(tmp_path: Path, metadata: object, message: str) -> None:
     assert message in refusal(write(tmp_path / "table.parquet", records(), metadata))
@@ -243,6 +264,7 @@ def spoil(name: str, value: object) -> Callable[[Records], None]:
         (spoil("latency_ms", None), "row 5: latency_ms is None"),
         (spoil("high_ms", float("nan")), "row 5: high_ms is nan"),
         (spoil("p10_ms", -1.0), "row 5: p10_ms is -1.0"),
+        (spoil("p10_ms", None), "row 5: p10_ms is None"),
         (spoil("latency_ms", "fast"), "row 1: latency_ms is 'fast'"),
         (spoil("median_ms", 3), "row 1: median_ms is 3"),
         (spoil("samples", 0), "row 1: samples is 0; a count is at least 1"),
@@ -271,3 +293,38 @@ def test_a_row_that_stands_twice_is_refused(tmp_path: Path) -> None:
 def test_a_table_without_the_empty_model_is_refused(tmp_path: Path) -> None:
     rows = [row for row in records() if row["kind"] != "empty"]
     assert "the row of the empty model is missing" in refusal(write(tmp_path / "table.parquet", rows))
+
+
+def official_table() -> LatencyTable:
+    """Measured by a tool that prints no samples, on a phone's GPU."""
+    table = demo_table()
+    rows = {op: replace(row, p10_ms=None, p90_ms=None) for op, row in table.rows.items()}
+    return LatencyTable(INFO.model_copy(update={"delegate": "gpu", "runner": "benchmark_model"}), rows)
+
+
+def test_a_table_belongs_to_one_runner_and_one_delegate(tmp_path: Path) -> None:
+    assert (INFO.runner, INFO.delegate) == (OWN_RUNNER, "cpu")
+    official_table().save(tmp_path / "table.parquet")
+    again = LatencyTable.load(tmp_path / "table.parquet")
+    assert (again.info.runner, again.info.delegate) == ("benchmark_model", "gpu")
+    assert again.name.endswith("2 thread, gpu)")
+    again.require_measured_by("benchmark_model", "gpu", needed_by="this run")
+    for runner, delegate in (("benchmark_model", "cpu"), (OWN_RUNNER, "gpu"), (OWN_RUNNER, "cpu")):
+        with pytest.raises(
+            InputError, match="was measured by benchmark_model on gpu, but this run is measured by"
+        ) as no:
+            again.require_measured_by(runner, delegate, needed_by="this run")  # type: ignore[arg-type]
+        assert "not to be mixed" in str(no.value)
+
+
+def test_a_tool_that_prints_no_samples_has_no_percentiles(tmp_path: Path) -> None:
+    official_table().save(tmp_path / "table.parquet")
+    again = LatencyTable.load(tmp_path / "table.parquet")
+    assert dict(again.rows) == dict(official_table().rows)
+    assert {(row.p10_ms, row.p90_ms) for row in again.rows.values()} == {(None, None)}
+
+
+def test_a_table_from_before_delegates_is_our_own_runner_s_on_the_cpu(tmp_path: Path) -> None:
+    plain = INFO.model_dump(mode="json", exclude={"delegate", "runner", "tolerated"})
+    again = LatencyTable.load(write(tmp_path / "table.parquet", records(), plain))
+    assert (again.info.runner, again.info.delegate) == (OWN_RUNNER, "cpu")

@@ -163,7 +163,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_full_disk_is_said_in_one_line_and_the_work_goes_on_afterwards(small_disk: Path) -> None:
     filler = small_disk / "filler"
     filler.write_bytes(b"\0" * 900_000)
-    words = ("table", "build", "--space", "demo", "--out", small_disk / "t.parquet", "--processes", "3")
+    words = ("table", "build", "--space", "demo", "--out", small_disk / "t.parquet", "--processes", "3", "-d", "local")
     line = refused(*words, status=1)
     assert "disk is full; make room and run again" in line
     filler.unlink()

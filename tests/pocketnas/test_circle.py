@@ -112,7 +112,7 @@ def test_predict_and_bench_read_what_the_run_wrote(finished: Path) -> None:
     assert json.loads(predicted.stdout)["latency_ms"] == summary["predicted_ms"]
 
     files = [*(finished / "deploy").glob("*.tflite"), *(finished / "deploy").glob("*.pte")]
-    benched = pocketnas("bench", *files, "--processes", "2", "--json")
+    benched = pocketnas("bench", *files, "--processes", "2", "--json", "-d", "local")
     assert benched.returncode == 0, benched.stderr
     results = json.loads(benched.stdout)
     assert [result["runtime"] for result in results] == ["tflite", "executorch"]

@@ -219,7 +219,7 @@ def test_predict_refuses_a_table_of_another_space(tmp_path: Path) -> None:
         ("bench none.pte", "none.pte does not exist"),
         ("bench notes.txt", "notes.txt is neither a .tflite nor a .pte file"),
         ("bench . ", ". is neither a .tflite nor a .pte file"),
-        ("bench none.tflite -d R58M123", "unknown device 'R58M123'"),
+        ("bench none.tflite -d R58M123", "none.tflite does not exist"),
         ("predict -t none.parquet -a proxyless-cpu", "table none.parquet does not exist"),
         ("predict -t none.parquet -a proxyless", "unknown architecture 'proxyless'; known: mobilenet-v2"),
         ("predict -t none.parquet -a none.json", "architecture none.json does not exist"),
@@ -232,8 +232,8 @@ def test_predict_refuses_a_table_of_another_space(tmp_path: Path) -> None:
             "table build --space demo --out t.parquet --runtime onnx",
             "unknown runtime 'onnx'; known: tflite, executorch",
         ),
-        ("table build --space demo --out t.parquet -d pixel", "unknown device 'pixel'"),
-        ("table build none --space demo", "give either a run or --space and --out, not both"),
+        ("table build --space demo --out t.parquet -d tcp:pixel", "'tcp:pixel' is no address: give tcp:HOST:PORT"),
+        ("table build none --space demo", "give either a run or --space, --out and --device, not both"),
         ("run none.toml", "config none.toml does not exist"),
         ("run none.toml --resume", "config none.toml does not exist"),
         ("search none", "config none does not exist"),
@@ -266,7 +266,7 @@ def test_wrong_usage_ends_with_status_2_and_no_traceback(words: str) -> None:
 def test_a_file_that_is_no_model_is_refused(tmp_path: Path, suffix: str, content: bytes) -> None:
     path = tmp_path / f"garbage{suffix}"
     path.write_bytes(content)
-    done = program("bench", path, "--processes", "1")
+    done = program("bench", path, "--processes", "1", "-d", "local")
     assert done.returncode in (1, 2)
     (line,) = done.stderr.splitlines()
     assert line.startswith("pocketnas: ")

@@ -108,6 +108,30 @@ def test_what_is_wrong_is_named_by_field(old: str, new: str, message: str) -> No
     assert message in refusal(SHORTEST.replace(old, new, 1))
 
 
+def test_devices_have_names_of_ones_own() -> None:
+    table = '[devices]\npixel = "tcp:192.168.1.20:5555"\nold-one = "R58M12ABCDE"\n'
+    config = parse_config(SHORTEST.replace("[data]", f"{table}[data]", 1).encode(), source="mine")
+    assert config.devices == {"pixel": "tcp:192.168.1.20:5555", "old-one": "R58M12ABCDE"}
+    assert parse_config(SHORTEST.encode(), source="mine").devices == {}
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ('local = "R58M"', "devices: Value error, local is this machine already; choose another name"),
+        ('pixel = "tcp:192.168.1.20"', "devices: Value error, pixel: 'tcp:192.168.1.20' is no address"),
+        ('pixel = "$(reboot)"', "devices: Value error, pixel: '$(reboot)' is no device"),
+        ('pixel = ""', "devices: Value error, pixel: '' is no device"),
+        ("pixel = 5555", "devices.pixel: Input should be a valid string"),
+        ('"two words" = "R58M"', "devices.two words.[key]: String should match pattern"),
+        ('"7th" = "R58M"', "devices.7th.[key]: String should match pattern"),
+        (f'{"x" * 65} = "R58M"', "[key]: String should match pattern"),
+    ],
+)
+def test_a_name_that_stands_for_no_device_is_refused(row: str, message: str) -> None:
+    assert message in refusal(SHORTEST.replace("[data]", f"[devices]\n{row}\n[data]", 1))
+
+
 @pytest.mark.parametrize(
     "content",
     [b"\xff\xfe", b"\x00", b"a = " + b"[" * 100_000, b"{}", b""],

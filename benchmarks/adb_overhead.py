@@ -1,0 +1,188 @@
+"""What adb costs: time to the first sample, push throughput, and how much of a session is timed inference.
+
+    python benchmarks/adb_overhead.py -d DEVICE                a phone (a serial, or tcp:HOST:PORT)
+    python benchmarks/adb_overhead.py --lookalike              a real adbd on this machine (make testbed, as root)
+
+Cold is a phone that holds nothing of ours; warm is the same phone right after. Push is our own, the hash on the phone
+included, in turns with a bare `adb push` of the same file. Timed inference is the sum of all raw samples and nothing
+else: neither loading, nor the check of outputs, nor warm-up.
+"""
+
+import argparse
+import contextlib
+import json
+import os
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from android_bench.adb.adb_program import AdbProgram, AdbProgramChannel
+from android_bench.adb.channel import Channel
+from android_bench.adb.phone import open_channel, open_phone
+from android_bench.adb.phone_transport import PhoneTransport
+from android_bench.adb.supervisor import DEVICE_FOLDER
+from android_bench.job import Job
+from android_bench.protocol import PHONE_OPERATORS
+from android_bench.session import measure
+from android_bench.store import SampleStore
+from pocketnas.cache import operator_cache
+from pocketnas.config import TableConfig
+from pocketnas.console import progress_bar, say
+from pocketnas.measuring import operator_jobs
+from search.space import load_space
+
+PUSH_MIB = 64
+PUSHES = 5
+SPACES = ("mobile", "mobile-24", "demo")
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where to measure. adb_environ: of an adb program that knows the phone as `serial`."""
+
+    name: str
+    serial: str
+    channel: Channel
+    adb_environ: dict[str, str]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    where = parser.add_mutually_exclusive_group(required=True)
+    where.add_argument("--device", "-d")
+    where.add_argument("--lookalike", action="store_true", help="a real adbd on this machine")
+    parser.add_argument("--channel", default="adb-shell", choices=("adb-shell", "adb"), help="with --lookalike")
+    parser.add_argument("--operators", type=int, default=100)
+    parser.add_argument("--processes", type=int, default=PHONE_OPERATORS.processes)
+    parser.add_argument("--json", type=Path, help="write the figures here")
+    arguments = parser.parse_args()
+    place = lookalike_place(arguments.channel) if arguments.lookalike else phone_place(arguments.device)
+    with place as at, tempfile.TemporaryDirectory(prefix="pocketnas-") as folder:
+        figures = {"device": at.name, "operators": arguments.operators, "processes": arguments.processes}
+        figures |= measure_pushes(at, Path(folder))
+        figures |= measure_sessions(at, arguments.operators, arguments.processes, Path(folder))
+    for name, value in figures.items():
+        print(f"{name}: {value if isinstance(value, str | int) else round(value, 3)}")
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+@contextlib.contextmanager
+def phone_place(name: str) -> Iterator[Place]:
+    yield Place(name, name.removeprefix("tcp:"), open_channel(name, ask=say), dict(os.environ))
+
+
+@contextlib.contextmanager
+def lookalike_place(channel: str) -> Iterator[Place]:
+    sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+    from lookalike.fixtures import make_adb_key, running_adb_server
+    from lookalike.lookalike import available, lookalike
+
+    from android_bench.adb.adb_shell_channel import AdbShellChannel, TcpSocket
+    from android_bench.adb.keys import adb_keys
+
+    reason = available()
+    if reason:
+        raise SystemExit(reason)
+    with tempfile.TemporaryDirectory(prefix="pocketnas-") as name:
+        home = Path(name)
+        key = make_adb_key(home)
+        with lookalike(keys=[key.public]) as phone, running_adb_server(key, home) as server:
+            serial = server.connect(phone)
+            keys = adb_keys({"HOME": str(home / "none"), "ADB_VENDOR_KEYS": str(key.private)})
+            if channel == "adb":
+                yield Place("lookalike", serial, AdbProgramChannel(AdbProgram(environ=server.env), serial), server.env)
+            else:
+                wire = AdbShellChannel("lookalike", lambda: TcpSocket(phone.host, phone.port), keys=lambda: keys)
+                yield Place("lookalike", serial, wire, server.env)
+
+
+def measure_pushes(place: Place, folder: Path) -> dict[str, float]:
+    """Ours and `adb push`, in turns; the medians, and the median of the ratios."""
+    file = folder / "random"
+    file.write_bytes(os.urandom(PUSH_MIB * 1024 * 1024))
+    transport = PhoneTransport(place.channel)
+    adb = AdbProgram(environ=place.adb_environ)
+    target = f"{DEVICE_FOLDER}/push-benchmark"
+    transport.run(("mkdir", "-p", target), timeout_s=30)
+    ours, theirs = [], []
+    for _ in range(PUSHES):
+        started = time.monotonic()
+        transport.push(file, f"{target}/ours")
+        ours.append(time.monotonic() - started)
+        started = time.monotonic()
+        done = adb.call("-s", place.serial, "push", str(file), f"{target}/theirs", timeout_s=600)
+        theirs.append(time.monotonic() - started)
+        if done.returncode != 0:
+            raise SystemExit(f"adb push failed: {done.stderr.decode(errors='replace')}")
+    transport.remove_tree(target)
+    return {
+        "push_mib_per_s": PUSH_MIB / statistics.median(ours),
+        "adb_push_mib_per_s": PUSH_MIB / statistics.median(theirs),
+        "push_time_ratio": statistics.median(a / b for a, b in zip(ours, theirs, strict=True)),
+    }
+
+
+def measure_sessions(place: Place, operators: int, processes: int, folder: Path) -> dict[str, float]:
+    """Time to the first sample, cold and warm, and the share of timed inference in a whole warm session."""
+    with progress_bar("operators") as progress:
+        jobs = {
+            job.id: job
+            for space in SPACES
+            for job in operator_jobs(load_space(space), TableConfig(), operator_cache(), 0, progress)
+        }
+    if len(jobs) < operators:
+        raise SystemExit(f"the spaces {', '.join(SPACES)} have {len(jobs)} operators together, not {operators}")
+    chosen = list(jobs.values())[:operators]
+    PhoneTransport(place.channel).remove_tree(DEVICE_FOLDER)
+    cold = to_first_sample(place, chosen, folder / "cold.sqlite")
+    warm = to_first_sample(place, chosen, folder / "warm.sqlite")
+    protocol = replace(PHONE_OPERATORS, processes=processes)
+    device = open_phone(place.name, say=say, channel=place.channel)
+    with SampleStore.open(folder / "samples.sqlite") as store, progress_bar("session") as progress:
+        started = time.monotonic()
+        key = measure(device, chosen, protocol, store, progress=progress)
+        wall_s = time.monotonic() - started
+        taken = store.readings(key)
+    timed_s = sum(int(reading.samples_ns.sum()) for reading in taken) / 1e9
+    warm_up_s = sum(int(reading.warmup_ns.sum()) for reading in taken) / 1e9
+    return {
+        "cold_first_sample_s": cold,
+        "warm_first_sample_s": warm,
+        "session_s": wall_s,
+        "timed_inference_percent": 100 * timed_s / wall_s,
+        "warm_up_percent": 100 * warm_up_s / wall_s,
+    }
+
+
+class _FirstSampleError(Exception):
+    """The first sample is there."""
+
+
+def to_first_sample(place: Place, jobs: Sequence[Job], path: Path) -> float:
+    """Seconds from reaching for the phone to the first stored sample of a session of all jobs."""
+
+    def stop(_done: int, _total: int, _what: str) -> None:
+        raise _FirstSampleError
+
+    place.channel.close()
+    started = time.monotonic()
+    device = open_phone(place.name, say=say, channel=place.channel)
+    arrived = 0.0
+    with SampleStore.open(path) as store, contextlib.suppress(_FirstSampleError):
+        try:
+            measure(device, jobs, PHONE_OPERATORS, store, progress=stop)
+        except _FirstSampleError:
+            (first,) = store.sessions()
+            assert store.readings(first.key)
+            arrived = time.monotonic() - started
+            raise
+    return arrived
+
+
+if __name__ == "__main__":
+    main()
