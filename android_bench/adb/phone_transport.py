@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from stat import S_ISREG
 
 from android_bench.adb.channel import MAX_PULL_BYTES, Channel
 from android_bench.adb.supervisor import DEVICE_FOLDER, MAX_TRAILER_BYTES, Supervised, Trailer, kill_tagged
@@ -29,6 +30,7 @@ LONGEST_STREAM_S = 2 * 3600.0
 _SLOWEST_HASH = 20_000_000
 # How many paths one command may name: adb takes 4 KiB to 1 MiB of them, by its age.
 _PATHS_AT_ONCE = 100
+_MOVE = "{{ [ ! -d {1} ] || {{ echo 'a folder has that name' >&2; false; }}; }} && mv -f {0} {1}"
 
 
 class PhoneTransport:
@@ -103,6 +105,8 @@ class PhoneTransport:
         found = self.stat(source)
         if found is None:
             raise DeviceError(f"{source} does not exist on {self.name}")
+        if not S_ISREG(found.mode):
+            raise DeviceError(f"{source} on {self.name} is no file")
         if found.size_bytes > MAX_PULL_BYTES:
             raise DeviceError(
                 f"{source} on {self.name} has {found.size_bytes} bytes; at most {MAX_PULL_BYTES} are read"
@@ -140,10 +144,13 @@ class PhoneTransport:
             some = paths[start : start + _PATHS_AT_ONCE]
             # A phone hashes what it has just been sent from memory; the size of what lies on it is not known here.
             done = self.run(("sha256sum", *some), timeout_s=COMMAND_TIMEOUT_S + MAX_PULL_BYTES / _SLOWEST_HASH)
-            for line in done.stdout.decode(errors="replace").splitlines():
-                sha256, separator, path = line.partition("  ")
-                if separator and path in some and re.fullmatch("[0-9a-f]{64}", sha256):
-                    hashes[path] = sha256
+            # One after the other, since a name may hold a newline. Those that cannot be read are not in the list.
+            rest = done.stdout.decode(errors="replace")
+            for path in some:
+                line = f"{rest[:64]}  {path}\n"
+                if rest.startswith(line) and re.fullmatch("[0-9a-f]{64}", line[:64]):
+                    hashes[path] = line[:64]
+                    rest = rest.removeprefix(line)
             if done.exit_status == 127:
                 raise DeviceError(f"{self.name} lacks sha256sum: Android 8 or newer is needed")
         return hashes
@@ -152,10 +159,7 @@ class PhoneTransport:
         """Remove a folder of ours with all that is in it, also on a phone that has no room for anything else."""
         if not (path + "/").startswith(DEVICE_FOLDER + "/") or "/../" in path + "/":
             raise ValueError(f"{path} is not ours to remove")
-        with self.stream(("rm", "-rf", path), silence_s=120.0, max_line_bytes=4096) as lines:
-            for _ in lines:
-                continue
-            done = lines.wait()
+        done = self._run_without_room(("rm", "-rf", path))
         if done.exit_status != 0:
             raise DeviceError(
                 f"{path} on {self.name} cannot be removed: {_last_line(done.stderr) or 'no reason given'}"
@@ -170,7 +174,11 @@ class PhoneTransport:
             return
         part, folder = _part(destination), destination.rpartition("/")[0] or "/"
         script = f"touch {shlex.quote(part)} && stat -f -c '%a %S' {shlex.quote(folder)}"
-        done = self.run(("sh", "-c", script), timeout_s=COMMAND_TIMEOUT_S)
+        try:
+            done = self.run(("sh", "-c", script), timeout_s=COMMAND_TIMEOUT_S)
+        except StorageFullError:
+            self._remove([part])
+            raise
         if done.exit_status != 0:
             raise DeviceError(f"{destination} cannot be written on {self.name}: {_last_line(done.stderr)}")
         found = re.fullmatch(rb"(\d{1,18}) (\d{1,9})\n", done.stdout)
@@ -184,17 +192,33 @@ class PhoneTransport:
         except DeviceLostError:
             if last:
                 raise
+        except DeviceError:
+            self._remove([part for _, part in parts])
+            raise
 
     def _move_into_place(self, destinations: Sequence[str]) -> None:
+        """Also takes from others the right to write them, which adbd gives to everybody."""
         for start in range(0, len(destinations), _PATHS_AT_ONCE):
             some = destinations[start : start + _PATHS_AT_ONCE]
-            moves = " && ".join(f"mv -f {shlex.quote(_part(d))} {shlex.quote(d)}" for d in some)
-            done = self.run(("sh", "-c", moves), timeout_s=COMMAND_TIMEOUT_S)
+            parts = [_part(destination) for destination in some]
+            # A folder by the same name would take the file in.
+            moves = [_MOVE.format(shlex.quote(p), shlex.quote(d)) for p, d in zip(parts, some, strict=True)]
+            script = " && ".join([f"chmod 0644 {shlex.join(parts)}", *moves])
+            done = self.run(("sh", "-c", script), timeout_s=COMMAND_TIMEOUT_S)
             if done.exit_status != 0:
+                self._remove(parts)
                 raise DeviceError(f"{some[0]} cannot be written on {self.name}: {_last_line(done.stderr)}")
 
     def _remove(self, paths: Sequence[str]) -> None:
-        self.run(("rm", "-f", *paths), timeout_s=COMMAND_TIMEOUT_S)
+        for start in range(0, len(paths), _PATHS_AT_ONCE):
+            self._run_without_room(("rm", "-f", *paths[start : start + _PATHS_AT_ONCE]))
+
+    def _run_without_room(self, argv: Sequence[str]) -> Completed:
+        """Run a program whose output does not matter on a phone that may be full."""
+        with self.stream(argv, silence_s=120.0, max_line_bytes=4096) as lines:
+            for _ in lines:
+                continue
+            return lines.wait()
 
     def _reap(self, tag: str) -> None:
         """Kill whatever still carries a tag in its environment."""
