@@ -81,3 +81,14 @@ def _asked_for(coverage: Sequence[Coverage]) -> list[Coverage]:
 
 def _is_of_the_cpu(delegate: str) -> bool:
     return any(word in delegate.casefold() for word in _OF_THE_CPU)
+
+
+def least(found: Sequence[tuple[Coverage, ...]], delegate: Delegate) -> tuple[Coverage, ...]:
+    """Of what several processes said of one model, that in which the delegate that was asked for runs the least."""
+
+    def share(coverage: tuple[Coverage, ...]) -> tuple[bool, float]:
+        own = _asked_for(coverage)
+        total = sum(part.of_nodes or 0 for part in own)
+        return is_complete(coverage, delegate), sum(part.nodes or 0 for part in own) / total if total else 0.0
+
+    return min(found, key=share, default=())
