@@ -111,25 +111,27 @@ def _print_profile(name: str, profile: object) -> None:
     if profile["type"] == "error":
         print(f"{name}: no profile: {profile['message']}")
         return
+    statistic = profile.get("statistic", "median")
     total = sum(operator["total_ns"] for operator in profile["operators"]) or 1
     print_table(
-        ["operator", "kind", "median ms", "share %", "delegated"],
+        ["operator", "kind", f"{statistic} ms", "share %", "delegated"],
         [
             [
                 operator["name"],
                 operator["kind"],
-                f"{operator['median_ns'] / NS_PER_MS:.4f}",
+                f"{operator[f'{statistic}_ns'] / NS_PER_MS:.4f}",
                 f"{100 * operator['total_ns'] / total:.1f}",
                 {True: "yes", False: "no", None: "unknown"}[operator["delegated"]],
             ]
             for operator in profile["operators"]
         ],
-        title=f"{name}: {profile['runs']} profiled runs of {profile['median_run_ns'] / NS_PER_MS:.4f} ms,"
+        title=f"{name}: {profile['runs']} profiled runs of {profile[f'{statistic}_run_ns'] / NS_PER_MS:.4f} ms,"
         " apart from the latency above",
     )
     for delegate in profile["delegates"]:
-        of = "" if delegate["nodes"] is None else f" runs {delegate['nodes']} of {delegate['of_nodes']} nodes"
-        print(f"{name}: delegate {delegate['name']}{of}")
+        of = "" if delegate["of_nodes"] is None else f" of {delegate['of_nodes']}"
+        runs = "" if delegate["nodes"] is None else f" runs {delegate['nodes']}{of} nodes"
+        print(f"{name}: delegate {delegate['name']}{runs}")
 
 
 def _join(values: object) -> str:

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from doubles import Bench
 from lookalike.fixtures import AdbKey, adb_key, shared_phone
 from lookalike.lookalike import Lookalike
+from official_doubles import Bench
 
 from android_bench.adb.phone import open_phone
 from android_bench.device import Device

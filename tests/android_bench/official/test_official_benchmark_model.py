@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from device_samples import BENCHMARK_MODEL_FAILED, BENCHMARK_MODEL_TF_1_12, BENCHMARK_MODEL_TF_2_3
-from doubles import Bench, Said
-from logs import cut_before, log, log_taking
+from official_doubles import Bench, Said
+from official_logs import cut_before, log, log_taking
 from tiny_models import Model
 
 from android_bench.latencies import latencies

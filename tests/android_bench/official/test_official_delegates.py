@@ -1,8 +1,8 @@
 """What a delegate runs of a model: recorded, said, and never the CPU in its place without a word."""
 
 import pytest
-from doubles import Bench, Said
-from logs import (
+from official_doubles import Bench, Said
+from official_logs import (
     GPU_2020,
     GPU_EARLY_2020,
     GPU_PART,

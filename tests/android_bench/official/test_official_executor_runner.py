@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 from device_samples import EXECUTOR_RUNNER, EXECUTOR_RUNNER_FAILED, EXECUTOR_RUNNER_LOGCAT
-from doubles import EXECUTIONS, OLD_EXECUTIONS, Bench, Said
+from official_doubles import EXECUTIONS, OLD_EXECUTIONS, Bench, Said
 from tiny_models import Model
 
 from android_bench.latencies import latencies

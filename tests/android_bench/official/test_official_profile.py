@@ -4,8 +4,8 @@ import json
 from typing import Any
 
 from device_samples import PROFILE_NEW, PROFILE_OLD
-from doubles import EXECUTIONS, Bench, Said
-from logs import GPU_PART, log
+from official_doubles import EXECUTIONS, Bench, Said
+from official_logs import GPU_PART, log
 from tiny_models import Model
 
 from android_bench.plan import PROFILE_RUNS

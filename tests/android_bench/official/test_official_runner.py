@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from doubles import Bench, Said
+from official_doubles import Bench, Said
 from tiny_models import Model
 
 from android_bench.device import Device
