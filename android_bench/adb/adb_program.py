@@ -34,6 +34,8 @@ class AdbProgram:
                 " or reach a phone on the network as tcp:HOST:PORT"
             )
         self.path = found
+        setpriv = shutil.which("setpriv")
+        self._bound_to_us = (setpriv, "--pdeathsig", "KILL") if setpriv else ()
 
     def call(self, *arguments: str, timeout_s: float) -> subprocess.CompletedProcess[bytes]:
         """Run adb to its end. Raises DeviceError when it does not end in time or cannot be started."""
@@ -52,10 +54,11 @@ class AdbProgram:
             raise DeviceError(f"{self.path} cannot be started: {error.strerror}") from error
 
     def start(self, *arguments: str) -> "subprocess.Popen[bytes]":
-        """Start adb with both outputs as pipes. Raises DeviceError when it cannot be started."""
+        """Start adb with both outputs as pipes. It ends with this program, however that ends, where the system can see
+        to it (Linux). Raises DeviceError when it cannot be started."""
         try:
             return subprocess.Popen(
-                [self.path, *arguments],
+                [*self._bound_to_us, self.path, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,

@@ -4,6 +4,7 @@ adb offers less than it seems: no exit status without shell protocol 2, one stre
 was started when the cable is pulled, and no word on whether all bytes arrived. So every program runs under this
 script, in the phone's own shell (mksh) with toybox's tools, which
 
+- does nothing unless it arrived as it was sent, and nothing twice: adb over TCP has no checksum of its own;
 - starts the program in a session of its own, so that one signal reaches all of its children, and marks them in their
   environment, for those that made sessions of their own;
 - kills it when the script's own standard input ends, which is when the host is gone, or when its time is up;
@@ -15,7 +16,6 @@ import hashlib
 import math
 import re
 import secrets
-import shlex
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -63,7 +63,14 @@ class Supervised:
             raise ValueError("a word of a command cannot hold a null byte")
 
     def script(self) -> str:
-        """The script, for `sh -c`. The marker stands in two halves: a list of processes must not show it whole."""
+        """The script, for `sh -c`, which first compares its hash."""
+        work = self._work()
+        quoted = work.replace("'", "'\\''")
+        sha256 = hashlib.sha256(work.encode()).hexdigest()
+        return f's=\'{quoted}\'\ncase $(print -nr -- "$s"|sha256sum) in {sha256}*) eval "$s";; esac'
+
+    def _work(self) -> str:
+        """What is to be done. The marker stands in two halves: a list of processes must not show it whole."""
         half = len(self.marker) // 2
         output = '2>"$e"' if self.streamed else '>"$o" 2>"$e"'
         return "\n".join(
@@ -72,7 +79,7 @@ class Supervised:
                 f"export {RUN_VARIABLE}={self.tag}",
                 "trap '' HUP;umask 022;exec 2>/dev/null 3<&0 </dev/null",
                 *(_STREAMED_START if self.streamed else _BUFFERED_START),
-                f"setsid {shlex.join(self.argv)} {output} 3<&- & p=$!",
+                f"setsid {' '.join(map(_quote, self.argv))} {output} 3<&- & p=$!",
                 "trap '' PIPE",
                 f"(read -t {max(1, math.ceil(self.timeout_s))} x <&3;r=$?;kill -9 -$p;kill -9 $p;"
                 "[ $r -gt 1 ] && exit 40;exit 41) & w=$!",
@@ -81,7 +88,7 @@ class Supervised:
                 "case $? in 40) r=late;; 41) r=gone;; *) r=done;; esac",
                 "kill -9 -$p",
                 f"{'' if self.streamed else '[ $r = done ] || '}{kill_tagged(self.tag)}",
-                f"(read -t {_LAST_WORDS_S} x <&3;kill -9 $$) & g=$!",
+                f'(read -t {_LAST_WORDS_S} x <&3;kill -9 $$;rm -rf "$d") & g=$!',
                 *(_STREAMED_END if self.streamed else _BUFFERED_END),
                 "kill -9 $g",
             )
@@ -109,17 +116,24 @@ class Supervised:
         return f"{self.marker} stderr\n".encode()
 
 
+def _quote(word: str) -> str:
+    """One word for a shell, without single quotes around it: the whole script stands in those."""
+    return '"' + re.sub(r'([\\"$`])', r"\\\1", word) + '"'
+
+
 def kill_tagged(tag: str) -> str:
     """The command that kills everything with a tag in its environment, whatever session it is in."""
     find = f"{RUN_VARIABLE}= grep -l {RUN_VARIABLE}={tag} /proc/[0-9]*/environ 2>/dev/null"
     return f"for f in $({find}); do f=${{f#/proc/}};kill -9 ${{f%/environ}}; done"
 
 
+# A folder that is there already is that of the same message, which came twice.
+_FOLDER = 'mkdir "$d" || { [ -e "$d" ] && exit 0;mkdir -p "${d%/*}" && mkdir "$d"; }'
 _BUFFERED_START = (
     'o="$d/o";e="$d/e"',
-    'mkdir -p "$d" && : >"$o" && : >"$e" || { echo "$a$b refused";exit 0; }',
+    f'{{ {_FOLDER}; }} && : >"$o" && : >"$e" || {{ echo "$a$b refused";exit 0; }}',
 )
-_STREAMED_START = ('e="$d/e"', 'mkdir -p "$d" && : >"$e" || e=/dev/null')
+_STREAMED_START = ('e="$d/e"', f'{{ {_FOLDER}; }} && : >"$e" || e=/dev/null')
 _KEPT = f"tail -c {MAX_KEPT_BYTES}"
 _CAP = f"[ $n -gt {MAX_KEPT_BYTES} ] && n={MAX_KEPT_BYTES};[ $m -gt {MAX_KEPT_BYTES} ] && m={MAX_KEPT_BYTES}"
 _BUFFERED_END = (
