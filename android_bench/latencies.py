@@ -5,8 +5,9 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
+from android_bench.reading import Reading, counts
 from android_bench.statistics import Summary, drift_factors, summarise, summarise_stated
-from android_bench.store import Reading, SampleStore, counts
+from android_bench.store import SampleStore
 from pocketnas_base.errors import InputError
 
 

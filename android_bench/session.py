@@ -18,10 +18,11 @@ from android_bench.official.runner import OfficialRunner
 from android_bench.official.tool import Tool, install, prepare
 from android_bench.process import RoundProcess, RunnerProcess
 from android_bench.protocol import Protocol
+from android_bench.reading import SessionRecord
 from android_bench.reasons import Reason, check_tolerated
 from android_bench.results import ErrorLine
 from android_bench.schedule import Step, schedule
-from android_bench.store import SampleStore, SessionRecord
+from android_bench.store import SampleStore
 from android_bench.workspace import OWN_PROGRAM, InstalledRunner
 from pocketnas_base.artifact import RUNTIMES, Runtime
 from pocketnas_base.errors import DeviceError, InputError, MeasurementError

@@ -12,7 +12,8 @@ from android_bench.model_file import precision_of
 from android_bench.official.coverage import describe, least
 from android_bench.official.runner import OfficialRunner
 from android_bench.protocol import Protocol
-from android_bench.store import SampleStore, counts
+from android_bench.reading import counts
+from android_bench.store import SampleStore
 from pocketnas.console import print_table
 from pocketnas.measuring import NS_PER_MS
 

@@ -12,9 +12,10 @@ from android_bench.job import Job
 from android_bench.latencies import latencies
 from android_bench.official.runner import OfficialRunner
 from android_bench.protocol import Protocol, operators_on
+from android_bench.reading import SessionRecord
 from android_bench.session import measure
 from android_bench.statistics import Summary
-from android_bench.store import SampleStore, SessionRecord
+from android_bench.store import SampleStore
 from latency.table import LatencyTable, TableInfo, TableRow
 from pocketnas.config import TableConfig
 from pocketnas.console import say

@@ -13,8 +13,9 @@ from android_bench.device import Device
 from android_bench.job import Job
 from android_bench.official.runner import OfficialRunner, choose_runner
 from android_bench.protocol import Protocol
+from android_bench.reading import Reading
 from android_bench.session import measure
-from android_bench.store import Reading, SampleStore
+from android_bench.store import SampleStore
 
 NOTES = "noted-arguments"
 

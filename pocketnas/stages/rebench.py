@@ -8,9 +8,10 @@ import numpy as np
 from android_bench.job import Job
 from android_bench.latencies import latencies, readings
 from android_bench.protocol import networks_on
+from android_bench.reading import Reading
 from android_bench.session import measure
 from android_bench.statistics import Summary
-from android_bench.store import Reading, SampleStore
+from android_bench.store import SampleStore
 from deploy.export import load_exported
 from deploy.operators import export_operators
 from latency.predict import operator_ms, predict

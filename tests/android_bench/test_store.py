@@ -12,9 +12,10 @@ import pytest
 from android_bench.health import HealthSnapshot
 from android_bench.job import Job
 from android_bench.latencies import drift_of, latencies, readings
+from android_bench.reading import SessionRecord
 from android_bench.results import MeasurementLine
 from android_bench.schedule import Role, Step
-from android_bench.store import SampleStore, SessionRecord
+from android_bench.store import SampleStore
 from pocketnas_base.artifact import Artifact
 from pocketnas_base.errors import InputError, MeasurementError
 
@@ -105,8 +106,8 @@ def test_full_disk_is_one_clear_line_and_what_was_stored_stays(tmp_path: Path) -
         store.add_session(RECORD)
         process = store.add_process("key", "tflite", 0, HEALTH)
         store.add_measurement(process, step("kept"), line("kept", [1]))
-        (pages,) = store._connection.execute("PRAGMA page_count").fetchone()
-        store._connection.execute(f"PRAGMA max_page_count = {pages + 2}")
+        (pages,) = store._file._connection.execute("PRAGMA page_count").fetchone()
+        store._file._connection.execute(f"PRAGMA max_page_count = {pages + 2}")
         with pytest.raises(MeasurementError, match="cannot be written: database or disk is full; make room") as caught:
             store.add_measurement(process, step("lost"), line("lost", list(range(100_000))))
         assert "\n" not in str(caught.value)

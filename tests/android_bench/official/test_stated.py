@@ -6,14 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from android_bench import store as stores
+from android_bench import sample_file as stores
 from android_bench.health import HealthSnapshot
 from android_bench.job import Job
 from android_bench.latencies import latencies, readings
+from android_bench.reading import SessionRecord
 from android_bench.schedule import Step
 from android_bench.stated import Coverage, StatedMeasurement, StatedRuns
 from android_bench.statistics import summarise_stated
-from android_bench.store import SampleStore, SessionRecord
+from android_bench.store import SampleStore
 from pocketnas_base.artifact import Artifact
 from pocketnas_base.errors import InputError
 
