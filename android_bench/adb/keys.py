@@ -4,12 +4,14 @@ import base64
 import os
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from pocketnas_base.errors import DeviceError
 
 MAX_KEY_BYTES = 64 * 1024
+_KEY_BITS = 2048
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,7 @@ def adb_keys(environ: Mapping[str, str] | None = None) -> list[AdbKey]:
     """The user's own key first, then those of $ADB_VENDOR_KEYS: files, or folders of `*.adb_key` files.
 
     The user's key is `adbkey` in $ANDROID_USER_HOME, else in ~/.android. It is made when there is none at all, with
-    mode 0600, so that `adb` and PocketNAS are one host to a phone. Raises DeviceError for a key that cannot be read.
+    mode 0600, so that `adb` and PocketNAS are one host to a phone. Raises DeviceError for a key that cannot be used.
     """
     environ = os.environ if environ is None else environ
     home = Path(environ.get("ANDROID_USER_HOME") or Path(environ.get("HOME") or Path.home()) / ".android")
@@ -47,11 +49,13 @@ def make_key(path: Path) -> None:
             made = Path(scratch) / "adbkey"
             keygen(str(made))
             made.chmod(0o600)
-            _public_path(made).replace(_public_path(path))
+            _public_path(made).chmod(0o644)
             # A hard link fails where a key exists: two programs that start at once agree on the first one's.
-            os.link(made, path)
+            with suppress(FileExistsError):
+                os.link(made, path)
+                _public_path(made).replace(_public_path(path))
     except FileExistsError:
-        _public_path(path).write_text(_public_of(path))
+        raise DeviceError(f"the adb key {path} cannot be made: {path.parent} is no folder") from None
     except OSError as error:
         raise DeviceError(f"the adb key {path} cannot be made: {error.strerror}") from error
 
@@ -61,27 +65,46 @@ def _in(place: Path) -> list[Path]:
 
 
 def _load(path: Path) -> AdbKey:
+    """The public half is made of the private one, as adb does it: the file beside it may be another key's."""
+    from adb_shell.auth.keygen import get_user_info
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+    from cryptography.hazmat.primitives.serialization import (
+        Encoding,
+        NoEncryption,
+        PrivateFormat,
+        load_pem_private_key,
+    )
+
     try:
-        private = _read(path)
-        public_path = _public_path(path)
-        public = _read(public_path).strip() if public_path.exists() else _public_of(path)
-    except (OSError, ValueError) as error:
-        raise DeviceError(f"the adb key {path} cannot be read: {error}") from error
-    return AdbKey(path, private, public)
+        key = load_pem_private_key(_read(path), None)
+        if not isinstance(key, RSAPrivateKey) or key.key_size != _KEY_BITS:
+            raise ValueError(f"it is no RSA key of {_KEY_BITS} bits")
+        public = _public_of(path)
+        beside = _public_path(path)
+        told = _read(beside).decode(errors="replace").strip() if beside.is_file() else ""
+    except OSError as error:
+        raise DeviceError(f"the adb key {path} cannot be read: {error.strerror}") from error
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        # The library's own words have several lines.
+        reason = str(error).strip().partition("\n")[0][:200] or type(error).__name__
+        raise DeviceError(f"the adb key {path} cannot be used: {reason}") from error
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    return AdbKey(path, private, told if told.partition(" ")[0] == public else public + str(get_user_info()))
 
 
-def _read(path: Path) -> str:
+def _read(path: Path) -> bytes:
     with path.open("rb") as file:
         content = file.read(MAX_KEY_BYTES + 1)
     if len(content) > MAX_KEY_BYTES:
         raise ValueError(f"{path} is too large for a key")
-    return content.decode()
+    return content
 
 
 def _public_of(path: Path) -> str:
-    from adb_shell.auth.keygen import encode_pubkey, get_user_info
+    from adb_shell.auth.keygen import encode_pubkey
 
-    return base64.b64encode(encode_pubkey(str(path))).decode() + str(get_user_info())
+    return base64.b64encode(encode_pubkey(str(path))).decode()
 
 
 def _public_path(path: Path) -> Path:
