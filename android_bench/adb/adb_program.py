@@ -33,6 +33,8 @@ class AdbProgram:
                 "the program adb was not found; install it (Debian: apt install adb), or name it in $ADB,"
                 " or reach a phone on the network as tcp:HOST:PORT"
             )
+        if shutil.which(found) is None:
+            raise MissingDependencyError(f"the adb {found} cannot be started: it is no program")
         self.path = found
         setpriv = shutil.which("setpriv")
         self._bound_to_us = (setpriv, "--pdeathsig", "KILL") if setpriv else ()
@@ -169,7 +171,7 @@ class AdbProgramChannel:
         last = (complaints[-1] if complaints else _last_line(said))[-300:]
         if "unauthorized" in text or "authorizing" in text:
             return DeviceUnauthorizedError(unauthorized(self.name))
-        if "no permissions" in text:
+        if "no permissions" in text or "insufficient permissions" in text:
             return DeviceUnauthorizedError(
                 f"{self.name}: this user may not open the phone's USB port;"
                 " install the udev rules (Debian: apt install android-sdk-platform-tools-common)"
