@@ -1,8 +1,8 @@
-"""Predicted against measured latency of random networks of a space, on this device.
+"""Predicted against measured latency of random networks of a space, on one device.
 
 Builds a table, then measures random networks end to end in one session and prints how far the plain sum of rows is off.
 
-    python benchmarks/prediction.py --space demo --networks 20
+    python benchmarks/prediction.py --space demo --networks 20 [-d DEVICE]
 """
 
 import argparse
@@ -15,7 +15,7 @@ import numpy as np
 
 from android_bench.job import Job
 from android_bench.latencies import latencies
-from android_bench.protocol import NETWORKS
+from android_bench.protocol import networks_on
 from android_bench.session import measure
 from android_bench.store import SampleStore
 from deploy.export import export_untrained
@@ -30,14 +30,15 @@ from search.space import SearchSpace, load_space
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", "-d", default="local")
     parser.add_argument("--space", default="demo")
     parser.add_argument("--runtime", default="tflite", choices=("tflite", "executorch"))
     parser.add_argument("--networks", type=int, default=20)
-    parser.add_argument("--processes", type=int, default=NETWORKS.processes, help="per network")
+    parser.add_argument("--processes", type=int, help="per network")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", type=Path, help="write the figures here")
     arguments = parser.parse_args()
-    space, device = load_space(arguments.space), open_device("local")
+    space, device = load_space(arguments.space), open_device(arguments.device)
     config = TableConfig(runtime=arguments.runtime)
     networks = random_networks(space, arguments.networks, arguments.seed)
     with tempfile.TemporaryDirectory(prefix="pocketnas-") as name:
@@ -48,7 +49,8 @@ def main() -> None:
             table = measure_table(space, device, config, jobs, folder / "table.sqlite", 0, progress)
         with progress_bar("networks") as progress, SampleStore.open(folder / "networks.sqlite") as store:
             whole = [Job(net.name, export_untrained(net, folder, runtime=config.runtime)) for net in networks]
-            protocol = replace(NETWORKS, processes=arguments.processes, sentinel_every=8)
+            usual = networks_on(device)
+            protocol = replace(usual, processes=arguments.processes or usual.processes, sentinel_every=8)
             key = measure(device, whole, protocol, store, progress=progress)
             measured = {name: to_row(summary).latency_ms for name, summary in latencies(store, key).items()}
     predicted = {net.name: predict(table, net.ops).latency_ms for net in networks}

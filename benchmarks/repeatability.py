@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from android_bench.device import Device
 from android_bench.latencies import latencies
 from android_bench.session import measure
 from android_bench.statistics import Summary
@@ -27,13 +28,15 @@ from search.space import load_space
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", "-d", default="local")
     parser.add_argument("--space", default="demo")
     parser.add_argument("--runtime", default="tflite", choices=("tflite", "executorch"))
     parser.add_argument("--sessions", type=int, default=3)
     parser.add_argument("--json", type=Path, help="write the figures here")
     arguments = parser.parse_args()
     config = TableConfig(runtime=arguments.runtime)
-    corrected, raw = sessions_of(arguments.space, config, arguments.sessions)
+    device = open_device(arguments.device)
+    corrected, raw = sessions_of(device, arguments.space, config, arguments.sessions)
     figures = {
         "lowest process median": spread([{name: s.floor_ns for name, s in session.items()} for session in raw]),
         "median, drift divided out": spread(
@@ -41,7 +44,7 @@ def main() -> None:
         ),
         "median": spread([{name: s.median_ns for name, s in session.items()} for session in raw]),
     }
-    print(f"{arguments.sessions} sessions of {arguments.space}, {config.runtime}, {config.processes} processes each")
+    print(f"{arguments.sessions} sessions of {arguments.space}, {config.runtime}, on {device.id}")
     print(f"{'latency stated as':<28}{'5 %':>8}{'95 %':>8}{'within 3 %':>12}")
     for name, (low, high, within) in figures.items():
         print(f"{name:<28}{low:>8.3f}{high:>8.3f}{within:>11.1f}%")
@@ -51,10 +54,10 @@ def main() -> None:
 
 
 def sessions_of(
-    space_name: str, config: TableConfig, count: int
+    device: Device, space_name: str, config: TableConfig, count: int
 ) -> tuple[list[dict[str, Summary]], list[dict[str, Summary]]]:
     """The summaries of `count` sessions by operator, with and without the sentinel's drift divided out."""
-    space, device = load_space(space_name), open_device("local")
+    space = load_space(space_name)
     with progress_bar("operators") as progress:
         jobs = operator_jobs(space, config, operator_cache(), 0, progress)
     corrected, raw = [], []
