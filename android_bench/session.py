@@ -3,8 +3,8 @@
 import importlib.metadata
 import json
 import tempfile
-from collections.abc import Collection, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 
@@ -150,22 +150,22 @@ class _Session:
     ) -> list[Reason]:
         """One process, with the device's state around it. Returns the reasons for which some of it is void."""
         guard, store = self._device.guard, self._store
-        cores = self._protocol.cores or ()
         steps = schedule(jobs, sentinel, self._protocol, number)
         profile = self._profile and number == 0
         process = self._process(runner, steps, profile=profile)
-        files = [file for file in process.files() if file.sha256 not in self._paths]
-        self._paths |= self._device.workspace.place(files)
-        before = guard.before(cores, self._tolerated)
+        before = self._prepare(process)
         own = store.add_process(self._key, runner.runtime, number, before)
         failures: list[tuple[Step, ErrorLine]] = []
         try:
             failures = process.run(own, self._paths, scratch)
         except DeviceLostError as error:
-            self._paths.clear()  # a phone that was away has to show again what lies on it
-            guard.recover(error)
-            extra = [Reason("marker-missing", str(error))] if isinstance(error, MarkerMissingError) else []
-            self._conclude(process, own, "device-lost", before, extra)
+            try:
+                with self._or_void(process):
+                    guard.recover(error)
+                extra = [Reason("marker-missing", str(error))] if isinstance(error, MarkerMissingError) else []
+                self._conclude(process, own, "device-lost", before, extra)
+            finally:
+                self._paths.clear()  # a phone that was away has to show again what lies on it
             raise
         except (DamagedTransferError, DamagedLineError):
             self._conclude(process, own, "damaged", before)
@@ -180,6 +180,18 @@ class _Session:
         if failures:
             self._raise_first(failures)
         return [*process.voided, *reasons]
+
+    def _prepare(self, process: RoundProcess) -> HealthSnapshot:
+        """Returns the device's state once everything lies on it and it is fit to measure."""
+        guard = self._device.guard
+        try:
+            files = [file for file in process.files() if file.sha256 not in self._paths]
+            self._paths |= self._device.workspace.place(files)
+            return guard.before(self._protocol.cores or (), self._tolerated)
+        except DeviceLostError as error:
+            self._paths.clear()
+            guard.recover(error)
+            raise
 
     def _process(self, runner: InstalledRunner, steps: Sequence[Step], *, profile: bool) -> RoundProcess:
         device, protocol, store, measured = self._device, self._protocol, self._store, self._step
@@ -198,11 +210,29 @@ class _Session:
         found: Sequence[Reason] = (),
     ) -> list[Reason]:
         guard = self._device.guard
-        after = guard.after()
+        with self._or_void(process):
+            after = guard.after()
+            changed = self._device.workspace.changed(self._paths)
         self._store.end_process(own, outcome, after)
         reasons = [*found, *guard.judge(before, after, self._protocol.cores or ())]
-        self._store.add_voids([kept.number for kept in process.kept], reasons)
+        if changed:
+            which = self._paths[min(changed)]
+            reasons.append(Reason("hash-mismatch", f"{which} is no longer what was put there"))
+            self._paths = {sha256: path for sha256, path in self._paths.items() if sha256 not in changed}
+        self._void(process, reasons)
         return [reason for reason in reasons if reason.id not in self._tolerated]
+
+    @contextmanager
+    def _or_void(self, process: RoundProcess) -> Iterator[None]:
+        """What a process measured does not count when nobody can say any more in what state the device was."""
+        try:
+            yield
+        except DeviceError as error:
+            self._void(process, [Reason("device-lost", str(error))])
+            raise
+
+    def _void(self, process: RoundProcess, reasons: Sequence[Reason]) -> None:
+        self._store.add_voids([kept.number for kept in process.kept], reasons)
 
     def _drift(self, process: RoundProcess) -> list[Reason]:
         most = self._device.guard.most_drift

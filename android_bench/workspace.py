@@ -1,7 +1,7 @@
 """Where files are put on a device before they are measured."""
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -57,6 +57,10 @@ class Workspace(Protocol):
         """Make a program of the user's ready to start on the device, checked there. Returns its path there."""
         ...
 
+    def changed(self, paths: Mapping[str, str]) -> set[str]:
+        """The files, by sha256, that are no longer what was placed. paths: as `place` returns them."""
+        ...
+
     def discard(self, path: str) -> None:
         """Forget a file that was placed and is not needed again."""
         ...
@@ -78,6 +82,11 @@ class LocalWorkspace:
         if not os.access(file.path, os.X_OK):
             raise InputError(f"{file.path} may not be started; chmod +x {file.path}")
         return self.place([file])[file.sha256]
+
+    def changed(self, paths: Mapping[str, str]) -> set[str]:
+        """Nobody but the user changes files here, and hashing them would disturb the next process."""
+        del paths
+        return set()
 
     def discard(self, path: str) -> None:
         """It is the host's own file: it stays."""

@@ -9,7 +9,7 @@ from android_bench.adb.lock import PhoneLock
 from android_bench.adb.phone_transport import PhoneTransport
 from android_bench.adb.quiet import Quiet
 from android_bench.change import Change
-from android_bench.errors import DeviceLostError
+from android_bench.errors import DamagedTransferError, DeviceBusyError, DeviceLostError
 from android_bench.fitness import PASSING, unfit, voids
 from android_bench.health import HealthSnapshot
 from android_bench.parsers.getprop import PhoneIdentity
@@ -60,7 +60,7 @@ class PhoneGuard:
 
     @contextmanager
     def session(self) -> Iterator[None]:
-        self._lock.take()
+        self._claim()
         self._lock_lost = False
         self._quiet.changes.clear()
         try:
@@ -125,16 +125,35 @@ class PhoneGuard:
         self._latest = (time.monotonic(), state)
         return state
 
+    def _claim(self) -> None:
+        try:
+            self._lock.take()
+        except DeviceBusyError:
+            raise
+        except DeviceError:
+            # The phone may have been claimed all the same, and only the answer was lost.
+            with suppress(DeviceError):
+                self._lock.drop()
+            raise
+
     def _put_back(self) -> None:
         """Also after a failure: then a phone that is gone must not hide it, and its journal puts it right next time."""
         try:
-            self._quiet.end()
-            self._lock.drop()
+            for step in (self._quiet.end, self._lock.drop):
+                self._insist(step)
+        finally:
+            with suppress(DeviceError):
+                self._transport.close()
+
+    def _insist(self, step: Callable[[], None]) -> None:
+        """Once more, over a new connection, where one was lost."""
+        try:
+            try:
+                step()
+            except (DeviceLostError, DamagedTransferError):
+                step()
         except DeviceError as error:
             self._say(
                 f"{self._transport.name} was not put back ({error});"
                 f" its settings are kept on it: pocketnas doctor -d {self._transport.name} --restore"
             )
-        finally:
-            with suppress(DeviceError):
-                self._transport.close()

@@ -1,6 +1,6 @@
 """The folder on a phone where models and runners lie, addressed by content."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import PurePosixPath
 
 from android_bench.adb.phone_transport import PhoneTransport
@@ -38,6 +38,10 @@ class PhoneWorkspace:
         path = self.place([file])[file.sha256]
         self._allow_to_start([path], BLOBS)
         return path
+
+    def changed(self, paths: Mapping[str, str]) -> set[str]:
+        found = self._transport.sha256(list(paths.values()))
+        return {sha256 for sha256, path in paths.items() if found.get(path) != sha256}
 
     def discard(self, path: str) -> None:
         if PurePosixPath(path).parent != PurePosixPath(BLOBS):
