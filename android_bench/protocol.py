@@ -86,7 +86,7 @@ NETWORKS = Protocol(
 
 # A phone that has been quieted is disturbed less often than a machine shared with others, and a process costs more
 # there: fewer, longer processes, so that nine tenths of the time are timed inference.
-PHONE_OPERATORS = Protocol(processes=8, warmup_min_ns=5_000_000, min_ns=150_000_000)
+PHONE_OPERATORS = Protocol(processes=8, warmup_min_ns=5_000_000, min_ns=200_000_000)
 PHONE_NETWORKS = Protocol(
     processes=10,
     warmup_min_runs=3,
