@@ -100,7 +100,7 @@ class AdbShellChannel:
     @classmethod
     def usb(cls, serial: str | None, *, ask: Callable[[str], None] = lambda _: None) -> "AdbShellChannel":
         """A phone on this host's USB; `serial` None takes the only one. Needs the extra `usb`."""
-        return cls(f"usb:{serial}" if serial else "usb", lambda: _usb_wire(serial), ask=ask)
+        return cls(f"usb:{serial}" if serial else "usb", lambda: usb_wire(serial), ask=ask)
 
     @property
     def name(self) -> str:
@@ -148,7 +148,7 @@ class AdbShellChannel:
             return self._device
         from adb_shell.adb_device import AdbDevice
         from adb_shell.auth.sign_pythonrsa import PythonRSASigner
-        from adb_shell.exceptions import AdbTimeoutError, DeviceAuthError
+        from adb_shell.exceptions import AdbTimeoutError, DeviceAuthError, UsbReadFailedError
 
         signers = [PythonRSASigner(key.public, key.private) for key in self._keys()]
         device = AdbDevice(self._wire(), default_transport_timeout_s=self._connect_timeout_s)
@@ -167,9 +167,10 @@ class AdbShellChannel:
                 read_timeout_s=max(self._connect_timeout_s, self._consent_timeout_s),
                 auth_callback=ask,
             )
-        except (AdbTimeoutError, DeviceAuthError, TimeoutError, ConnectionError) as error:
+        except BaseException as error:
             device.close()
-            if asked:
+            refusals = (AdbTimeoutError, DeviceAuthError, UsbReadFailedError, TimeoutError, ConnectionError)
+            if asked and isinstance(error, refusals):
                 raise DeviceUnauthorizedError(unauthorized(self._name)) from error
             raise
         self._device = device
@@ -193,24 +194,30 @@ class AdbShellChannel:
             raise DeviceError(
                 f"{refusal or self._name + ' refused'}; is its storage full or the folder missing?"
             ) from error
+        except (adb.UsbReadFailedError, adb.UsbWriteFailedError) as error:
+            self.close()
+            # What libusb itself said comes with the library's error.
+            raise self._usb_failure(next((e for e in error.args if isinstance(e, Exception)), error)) from error
+        except adb.InvalidCommandError as error:
+            self.close()
+            if "STLS" in str(error):
+                raise DeviceError(
+                    f"{self._name} wants an encrypted connection, as wireless debugging does: pair and connect it with"
+                    " adb (adb pair, adb connect), and name it by the serial that `adb devices` lists"
+                ) from error
+            raise self._lost(error) from error
         except (
             adb.AdbConnectionError,
             adb.DeviceAuthError,
             adb.InvalidChecksumError,
-            adb.InvalidCommandError,
             adb.InvalidResponseError,
-            adb.UsbReadFailedError,
-            adb.UsbWriteFailedError,
             adb.UsbDeviceNotFoundError,
             OSError,
             struct.error,
             ValueError,
         ) as error:
             self.close()
-            raise DeviceLostError(
-                f"the connection to {self._name} failed: {error or type(error).__name__};"
-                " check that the phone is on and debugging is allowed"
-            ) from error
+            raise self._lost(error) from error
         except DeviceError:
             self.close()
             raise
@@ -221,7 +228,15 @@ class AdbShellChannel:
                 raise
             raise self._usb_failure(error) from error
 
+    def _lost(self, error: Exception) -> DeviceLostError:
+        reason = str(error).partition("\n")[0][:200] or type(error).__name__
+        return DeviceLostError(
+            f"the connection to {self._name} failed: {reason}; check that the phone is on and debugging is allowed"
+        )
+
     def _usb_failure(self, error: Exception) -> DeviceError:
+        if type(error).__name__ == "USBErrorTimeout":
+            return DeviceSilentError(f"{self._name} fell silent; check that it is on and its cable holds")
         if type(error).__name__ == "USBErrorBusy":
             return DeviceError(
                 f"{self._name} is held by another program, most likely an adb server: name the phone by its serial"
@@ -246,10 +261,14 @@ class _Limited(io.BytesIO):
         self._left -= len(data)
         if self._left < 0:
             raise DeviceError("the device sends more of a file than it said there is")
-        return self._file.write(data)
+        try:
+            return self._file.write(data)
+        except OSError as error:
+            raise DeviceError(f"a file of the device cannot be kept on this host: {error.strerror}") from error
 
 
-def _usb_wire(serial: str | None) -> BaseTransport:
+def usb_wire(serial: str | None) -> BaseTransport:
+    """The first phone on USB, or the one of that serial. Raises MissingDependencyError, DeviceLostError."""
     try:
         from adb_shell.transport.usb_transport import UsbTransport
     except (ImportError, OSError) as error:

@@ -114,17 +114,23 @@ class PhoneTransport:
         expected = self.sha256([source]).get(source)
         if expected is None:
             raise DeviceError(f"{source} on {self.name} cannot be read")
-        with replacing(destination) as temporary:
-            for attempt in (1, 2):
-                try:
-                    self._channel.pull(source, temporary, size_bytes=found.size_bytes, silence_s=self._patience_s)
-                except DeviceLostError:
-                    if attempt == 2:
-                        raise
-                    continue
-                if sha256_file(temporary) == expected:
-                    return
-            raise DamagedTransferError(f"{source} arrived from {self.name} as something else than is there, twice")
+        try:
+            with replacing(destination) as temporary:
+                self._pull_checked(source, temporary, found.size_bytes, expected)
+        except OSError as error:
+            raise DeviceError(f"{destination} cannot be written on this host: {error.strerror}") from error
+
+    def _pull_checked(self, source: str, temporary: Path, size_bytes: int, expected: str) -> None:
+        for attempt in (1, 2):
+            try:
+                self._channel.pull(source, temporary, size_bytes=size_bytes, silence_s=self._patience_s)
+            except DeviceLostError:
+                if attempt == 2:
+                    raise
+                continue
+            if sha256_file(temporary) == expected:
+                return
+        raise DamagedTransferError(f"{source} arrived from {self.name} as something else than is there, twice")
 
     def stat(self, path: str) -> FileStat | None:
         done = self.run(("stat", "-L", "-c", "%s %f", path), timeout_s=COMMAND_TIMEOUT_S)

@@ -156,6 +156,13 @@ def test_pulling_what_is_no_file_is_refused(place: Place, what: str, tmp_path: P
     assert not (tmp_path / "back").exists()
 
 
+def test_pulling_to_where_nothing_can_be_written_is_refused(place: Place, source: Path, tmp_path: Path) -> None:
+    place.transport.push(source, f"{place.folder}/file")
+    (tmp_path / "no-folder").write_text("in the way")
+    with pytest.raises(DeviceError, match="no-folder/back"):
+        place.transport.pull(f"{place.folder}/file", tmp_path / "no-folder" / "back")
+
+
 def test_pulling_an_endless_file_is_refused(place: Place, tmp_path: Path) -> None:
     with pytest.raises(DeviceError, match="/dev/zero"):
         place.transport.pull("/dev/zero", tmp_path / "back")
