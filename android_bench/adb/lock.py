@@ -9,30 +9,38 @@ import os
 import re
 import secrets
 import socket
+import uuid
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from android_bench.adb.supervisor import DEVICE_FOLDER
-from android_bench.errors import DamagedTransferError, DeviceBusyError
+from android_bench.errors import DamagedTransferError, DeviceBusyError, StorageFullError
 from android_bench.transport import Transport
 from pocketnas_base.errors import DeviceError
+from pocketnas_base.files import sha256_bytes
 
 LEASE_S = 900
+_LONGEST_LEASE_S = 86400
 _COMMAND_TIMEOUT_S = 30.0
 # mksh hands descriptor 9 to no other program, so flock gets it as its standard input: the lock belongs to the open
 # file, which the shell keeps. A claim that has run out, but that nobody else has taken, is still its owner's.
 # Arguments: what to do (take, keep, drop, look or break), token, lease in seconds, holder, and the
-# holder who is known to be gone.
+# holder who is known to be gone. What the file holds is only believed where it can be one of ours.
 _SCRIPT = rf"""
 mkdir -p {DEVICE_FOLDER} && cd {DEVICE_FOLDER} || exit 9
 exec 9>lock.guard || exit 9
 flock 0 <&9 || exit 8
 read up x </proc/uptime; up=${{up%.*}}; read boot </proc/sys/kernel/random/boot_id
 token=; until=0; was=; holder=
-[ -f lock ] && read token until was holder <lock
-case $until in *[!0-9]*|'') until=0;; esac
+for f in lock lock.new; do [ -d $f ] && rm -rf $f; done
+[ -f lock ] && read -r token until was holder <lock
+case $until in *[!0-9]*|''|??????????*) until=0;; esac
+[ "$until" -gt $((up+{_LONGEST_LEASE_S})) ] && until=0
+case $holder in *[!A-Za-z0-9@._-]*) holder=;; esac; holder=${{holder:0:100}}
 if [ -n "$token" ] && [ "$was" = "$boot" ] && [ "$until" -gt "$up" ]; then state=held; else state=free; fi
 [ -n "$token" ] && [ "$token" = "$2" ] && [ "$was" = "$boot" ] && state=mine
-[ $state = held ] && [ "$holder" = "$5" ] && state=free
+[ $state = held ] && [ -n "$5" ] && [ "$holder" = "$5" ] && state=free
 case $1/$state in
   look/*) ;;
   break/*) rm -f lock; state=free;;
@@ -65,7 +73,13 @@ class PhoneLock:
     def take(self, lease_s: int = LEASE_S) -> None:
         """Claim the phone. Raises DeviceBusyError, naming the holder, while somebody else has it. A process of this
         host that was killed no longer has it."""
-        found = self._do("take", lease_s)
+        try:
+            found = self._do("take", lease_s)
+        except StorageFullError:
+            # The claim may have found its place, and the answer none.
+            with suppress(DeviceError):
+                self.drop()
+            raise
         if found.state == "held" and _is_dead(found.holder):
             found = self._do("take", lease_s, instead_of=found.holder)
         if found.state != "mine":
@@ -105,12 +119,22 @@ class PhoneLock:
 
 
 def default_holder() -> str:
-    """Who is at work here: user, host and process."""
+    """Who is at work here: user, host and process. Hosts of one name are told apart."""
     try:
         user = getpass.getuser()
     except (KeyError, OSError):
         user = "uid" + str(os.getuid())
-    return re.sub(r"[^A-Za-z0-9@._-]", "_", f"{user}@{socket.gethostname()}.{os.getpid()}")
+    name = re.sub(r"[^A-Za-z0-9@._-]", "_", f"{user}@{socket.gethostname()}")
+    return f"{name[:70]}-{_host_mark()}.{os.getpid()}"
+
+
+def _host_mark() -> str:
+    """What process numbers on this host are counted within: its boot, and the container."""
+    told = []
+    with suppress(OSError):
+        told.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
+        told.append(str(Path("/proc/self/ns/pid").readlink()))
+    return sha256_bytes(" ".join(told or [str(uuid.getnode())]).encode())[:8]
 
 
 def _is_dead(holder: str) -> bool:

@@ -333,7 +333,7 @@ def test_without_adb_this_machine_is_examined_still(pocketnas: Caller) -> None:
     without = pocketnas.but(ADB="/nonexistent/adb")
     done = without("doctor")
     assert done.status == 0
-    assert done.err == "phones cannot be looked for: /nonexistent/adb cannot be started: No such file or directory\n"
+    assert done.err == "phones cannot be looked for: the adb /nonexistent/adb cannot be started: it is no program\n"
     assert "local is fit to measure" in done.out
 
 
