@@ -90,6 +90,7 @@ class PhoneGuard:
                 )
             self._say(f"{self._transport.name} waits to cool down: {reasons[0]}")
             time.sleep(self._cooling_step_s)
+            self._latest = None
 
     def after(self) -> HealthSnapshot:
         state = self._look()
