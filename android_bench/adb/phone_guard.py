@@ -111,8 +111,10 @@ class PhoneGuard:
             self._transport.close()
             try:
                 self._transport.run(("true",), timeout_s=10.0)
-                # A reboot frees the lock; whoever took it meanwhile has it.
+                # A reboot frees the lock; whoever took it meanwhile has it. It also locks the screen and undoes some of
+                # what quiets the phone.
                 self._lock.take()
+                self._quiet.again()
             except DeviceLostError:
                 if time.monotonic() >= deadline:
                     raise error from None

@@ -6,17 +6,21 @@ that loses power leaves a phone that the next one (or `pocketnas doctor --restor
 
 import re
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from android_bench.adb.supervisor import DEVICE_FOLDER
+from android_bench.batch import run_batch
 from android_bench.change import Change
 from android_bench.transport import Completed, Transport
 from pocketnas_base.errors import DeviceError
 
 JOURNAL = f"{DEVICE_FOLDER}/restore"
 _TIMEOUT_S = 30.0
-_VALUE = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_VALUE = re.compile(r"[A-Za-z0-9._][A-Za-z0-9._-]{0,63}")
+
+_REFUSALS = (b"exception", b"error", b"unknown command", b"not supported", b"can't find", b"denial")
+_NO_EFFECT = "it took no effect"
 
 Command = tuple[str, ...]
 
@@ -79,19 +83,29 @@ class Quiet:
         """Put right what an earlier session left, wake the phone, and quiet it. asleep: whether its screen is off."""
         self.put_right()
         self._was_asleep = asleep
-        if asleep:
-            self._try(("input", "keyevent", "KEYCODE_WAKEUP"))
-        self._try(("wm", "dismiss-keyguard"))
+        self._wake()
         left = self.pending()  # what could not be put right stays what was there first
-        plans = [(setting, *self._plan(setting)) for setting in _SETTINGS]
-        backs = {s.name: back for s, before, back in plans if before != s.wanted and back is not None} | left
-        self._write_journal(backs)
-        for setting, before, _ in plans:
-            change = self._apply(setting, before)
+        before = self._read()
+        plans = {name: setting for name, setting in _BY_NAME.items() if before[name] != setting.wanted}
+        backs = {name: before[name] or setting.without for name, setting in plans.items()}
+        journal = {name: back for name, back in backs.items() if back is not None} | left
+        self._write_journal(journal)
+        refusals = self._write({name: plans[name].wanted for name, back in backs.items() if back is not None})
+        after = self._read()
+        for name, setting in _BY_NAME.items():
+            change = _change(setting, before[name], after[name], refusals.get(name))
             self.changes.append(change)
-            if change.outcome == "refused" and setting.name not in left:
-                backs.pop(setting.name, None)
-        self._write_journal(backs)
+            if change.outcome == "refused" and name not in left:
+                journal.pop(name, None)
+        self._write_journal(journal)
+
+    def again(self) -> None:
+        """Quiet a phone once more that was away, and may have been started anew meanwhile."""
+        self._wake()
+        refusals = self._write({name: _BY_NAME[name].wanted for name in self.pending()})
+        for name, refusal in refusals.items():
+            outcome = "changed" if refusal is None else "refused"
+            self.changes.append(Change(name, None, _BY_NAME[name].wanted, outcome, refusal or "once more"))
 
     def end(self) -> None:
         """Put every changed setting back, and remember on the phone what could not be."""
@@ -101,18 +115,18 @@ class Quiet:
 
     def put_right(self) -> list[Change]:
         """Restore what the phone's own journal holds: of this session, or of one that died. Returns what was done."""
+        waiting = self.pending()
+        if not waiting:
+            return []
+        refusals = self._write(waiting)
+        after = self._read()
         done: list[Change] = []
-        left: dict[str, str] = {}
-        for name, value in self.pending().items():
-            setting = _BY_NAME[name]
-            answer = self._try(setting.write(value))
-            good = answer.exit_status == 0 and not _is_refusal(answer)
-            if not good:
-                left[name] = value
-            outcome, detail = ("restored", "") if good else ("not restored", _words(answer))
-            done.append(Change(name, None, value, outcome, detail))
-        if done:
-            self._write_journal(left)
+        for name, value in waiting.items():
+            words = refusals[name]
+            if words is None and after[name] not in (None, value):
+                words = f"{_NO_EFFECT}, it is {after[name]}"
+            done.append(Change(name, None, value, "restored" if words is None else "not restored", words or ""))
+        self._write_journal({change.setting: waiting[change.setting] for change in done if change.detail})
         self.changes += done
         return done
 
@@ -126,25 +140,26 @@ class Quiet:
                 found[name] = value
         return found
 
-    def _plan(self, setting: _Setting) -> tuple[str | None, str | None]:
-        """A setting's value, and what to put back later; None where it cannot be told."""
-        if not setting.read:
-            return None, setting.without
-        answer = self._try(setting.read)
-        value = answer.stdout.decode(errors="replace").strip()
-        if answer.exit_status != 0 or not _VALUE.fullmatch(value):
-            return None, setting.without
-        return value, value
+    def _wake(self) -> None:
+        # Neither does anything on a phone that is awake.
+        self._try(("sh", "-c", "input keyevent KEYCODE_WAKEUP; wm dismiss-keyguard"))
 
-    def _apply(self, setting: _Setting, before: str | None) -> Change:
-        if before == setting.wanted:
-            return Change(setting.name, before, setting.wanted, "kept")
-        if before is None and setting.without is None:
-            return Change(setting.name, None, setting.wanted, "refused", "it cannot be read, so it is not changed")
-        answer = self._try(setting.write(setting.wanted))
-        if answer.exit_status != 0 or _is_refusal(answer):
-            return Change(setting.name, before, setting.wanted, "refused", _words(answer))
-        return Change(setting.name, before, setting.wanted, "changed")
+    def _read(self) -> dict[str, str | None]:
+        """The value of each setting; None where it cannot be told."""
+        readable = [setting for setting in _SETTINGS if setting.read]
+        commands = [f"{shlex.join(setting.read)} 2>/dev/null" for setting in readable]
+        outputs = run_batch(self._transport, commands, timeout_s=_TIMEOUT_S)
+        values = [output.decode(errors="replace").strip() for output in outputs]
+        found = {s.name: value for s, value in zip(readable, values, strict=True) if _VALUE.fullmatch(value)}
+        return {name: found.get(name) for name in _BY_NAME}
+
+    def _write(self, values: Mapping[str, str]) -> dict[str, str | None]:
+        """Set settings. Returns the phone's own words for each that it refused, None for the others."""
+        if not values:
+            return {}
+        commands = [f"{shlex.join(_BY_NAME[name].write(v))} 2>&1; s=$?; echo; echo $s" for name, v in values.items()]
+        outputs = run_batch(self._transport, commands, timeout_s=_TIMEOUT_S)
+        return {name: _refusal(output) for name, output in zip(values, outputs, strict=True)}
 
     def _write_journal(self, values: dict[str, str]) -> None:
         if values:
@@ -156,19 +171,35 @@ class Quiet:
         done = self._try(("sh", "-c", f"mkdir -p {DEVICE_FOLDER} && {script}"))
         if done.exit_status != 0:
             raise DeviceError(
-                f"{self._name} cannot keep a note of its settings ({_words(done)}), so none of them is changed"
+                f"{self._name} cannot keep a note of its settings ({_words(done.stderr)}), so none of them is changed"
             )
 
     def _try(self, argv: Sequence[str]) -> Completed:
         return self._transport.run(argv, timeout_s=_TIMEOUT_S)
 
 
-def _is_refusal(answer: Completed) -> bool:
-    """Android's tools often say no with exit status 0."""
-    said = (answer.stdout + answer.stderr).lower()
-    return any(word in said for word in (b"exception", b"error", b"unknown command", b"not supported", b"can't find"))
+def _change(setting: _Setting, before: str | None, after: str | None, refusal: str | None) -> Change:
+    """What became of one setting."""
+    if before == setting.wanted:
+        return Change(setting.name, before, setting.wanted, "kept")
+    if before is None and setting.without is None:
+        return Change(setting.name, None, setting.wanted, "refused", "it cannot be read, so it is not changed")
+    if refusal is None and before is not None and after == before:
+        refusal = _NO_EFFECT
+    if refusal is not None:
+        return Change(setting.name, before, setting.wanted, "refused", refusal)
+    became = f"it became {after}" if after not in (None, setting.wanted) else ""
+    return Change(setting.name, before, setting.wanted, "changed", became)
 
 
-def _words(answer: Completed) -> str:
-    said = (answer.stderr or answer.stdout).decode(errors="replace").strip().partition("\n")[0]
-    return "".join(letter for letter in said if letter.isprintable())[:200] or f"exit status {answer.exit_status}"
+def _refusal(output: bytes) -> str | None:
+    """Why a command that printed this and its exit status did nothing. Android's tools often say no with status 0."""
+    said, _, status = output.strip().rpartition(b"\n")
+    if status == b"0" and not any(word in said.lower() for word in _REFUSALS):
+        return None
+    return _words(said) or f"exit status {_words(status)}"
+
+
+def _words(said: bytes) -> str:
+    first = said.decode(errors="replace").strip().partition("\n")[0]
+    return "".join(letter for letter in first if letter.isprintable())[:200]
