@@ -1,7 +1,7 @@
 """The SQLite file that samples are kept in: its tables, and that nothing in it is ever changed or removed."""
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
@@ -101,25 +101,38 @@ class SampleFile:
         self.close()
 
     def _prepare(self) -> None:
+        self._connection.row_factory = sqlite3.Row
+        application, version, tables = self._identity()
+        if (application, version) == (0, 0) and tables == 0:
+            self._unless_done_meanwhile(self._create)
+        elif application != _APPLICATION_ID:
+            raise InputError(f"{self.path} is a database, but not a sample store")
+        elif version == 1:
+            self._unless_done_meanwhile(self._extend)
+        elif version != SCHEMA_VERSION:
+            raise InputError(
+                f"the sample store {self.path} has version {version}, this program reads version {SCHEMA_VERSION};"
+                " give another path to start a new one"
+            )
+
+    def _identity(self) -> tuple[int, int, int]:
+        """Whose file it is, of which version, and how many tables it has."""
         try:
-            self._connection.row_factory = sqlite3.Row
             self._connection.execute("PRAGMA trusted_schema = OFF")
             (application,) = self._connection.execute("PRAGMA application_id").fetchone()
             (version,) = self._connection.execute("PRAGMA user_version").fetchone()
             (tables,) = self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         except sqlite3.DatabaseError as error:
             raise InputError(f"{self.path} is not a sample store: {error}") from error
-        if (application, version) == (0, 0) and tables == 0:
-            self._create()
-        elif application != _APPLICATION_ID:
-            raise InputError(f"{self.path} is a database, but not a sample store")
-        elif version == 1:
-            self._extend()
-        elif version != SCHEMA_VERSION:
-            raise InputError(
-                f"the sample store {self.path} has version {version}, this program reads version {SCHEMA_VERSION};"
-                " give another path to start a new one"
-            )
+        return application, version, tables
+
+    def _unless_done_meanwhile(self, make: Callable[[], None]) -> None:
+        """Two programs may open a new file at once: the second finds that its work is done."""
+        try:
+            make()
+        except MeasurementError:
+            if self._identity()[:2] != (_APPLICATION_ID, SCHEMA_VERSION):
+                raise
 
     def _create(self) -> None:
         with self._guarded():

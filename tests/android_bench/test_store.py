@@ -3,6 +3,7 @@
 import sqlite3
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -197,3 +198,18 @@ def test_arrays_are_little_endian_on_disk(tmp_path: Path) -> None:
         (blob,) = connection.execute("SELECT samples_ns FROM measurement WHERE id = 1").fetchone()
     assert blob == (100).to_bytes(8, "little")
     assert np.frombuffer(blob, "<i8").tolist() == [100]
+
+
+def test_programs_that_open_a_new_store_at_once_agree_on_it(tmp_path: Path) -> None:
+    code = (
+        "import sys, time; from pathlib import Path; sys.path[:0] = sys.argv[3:]\n"
+        "from android_bench.store import SampleStore\n"
+        "time.sleep(max(0.0, float(sys.argv[2]) - time.time()))\n"
+        "SampleStore.open(Path(sys.argv[1])).close()\n"
+    )
+    for attempt in range(3):
+        path, start = tmp_path / f"s{attempt}", str(time.time() + 1.5)
+        words = [sys.executable, "-c", code, str(path), start, str(Path(__file__).parents[2])]
+        opening = [subprocess.Popen(words, stderr=subprocess.PIPE, text=True) for _ in range(4)]
+        assert [process.communicate(timeout=60)[1] for process in opening] == [""] * 4
+        SampleStore.open(path).close()
