@@ -1,122 +1,131 @@
 """The latency table: one row per operator of a space, for one (device, runtime, precision, threads, cores)."""
 
-import json
-import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any
-
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from types import MappingProxyType
 
 from latency.opspec import EMPTY, OpSpec
-from pocketnas_base.artifact import Delegate, Precision, Runtime
+from latency.provenance import OWN_RUNNER, SCHEMA_VERSION, TableInfo, TableSource
+from latency.rows import MAX_PLAUSIBLE_MS, ROW_COLUMNS, ROW_FIELDS, TableRow, checked_place, checked_row
+from pocketnas_base.artifact import Delegate
 from pocketnas_base.errors import InputError
 from pocketnas_base.files import replacing
 
-SCHEMA_VERSION = 1
+__all__ = [
+    "EMPTY",
+    "MAX_PLAUSIBLE_MS",
+    "MAX_TABLE_BYTES",
+    "METADATA_KEY",
+    "OWN_RUNNER",
+    "SCHEMA_VERSION",
+    "Entry",
+    "LatencyTable",
+    "TableInfo",
+    "TableRow",
+    "TableSource",
+]
+
 MAX_TABLE_BYTES = 64 * 1024 * 1024
 MAX_ROWS = 1_000_000
 METADATA_KEY = b"pocketnas_table"
-OWN_RUNNER = "pocketnas"
 
-# An operator that takes longer than ten minutes is a reading in the wrong unit, not an operator.
-MAX_PLAUSIBLE_MS = 600_000.0
+OP_COLUMNS = tuple(field.name for field in fields(OpSpec))
+# Columns that a table has only where some row needs them, so that others read as they always did.
+OPTIONAL_COLUMNS = ("place", "tolerated")
+# What a foreign table calls its times when they are not milliseconds.
+_OTHER_UNITS = {"latency_s": "seconds", "latency_us": "microseconds", "latency_ns": "nanoseconds"}
 
-
-class TableInfo(BaseModel):
-    """Where a table comes from: without it two tables cannot be compared. None: not readable on that device.
-    tolerated: the reasons why some measurements would have been void, had the user not overlooked them. runner: what
-    measured, PocketNAS' own or an official tool. delegate: what it ran the operators on. A table belongs to one of
-    each: times of two are not to be mixed."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    schema_version: int = SCHEMA_VERSION
-    device: str
-    device_model: str | None
-    device_fingerprint: str
-    soc: str | None
-    os_version: str | None
-    runtime: Runtime
-    runtime_version: str
-    precision: Precision
-    threads: int = Field(ge=1)
-    cores: tuple[int, ...]
-    governor: str | None
-    temperature_before_c: float | None
-    temperature_after_c: float | None
-    tool_version: str
-    date_utc: str
-    space: str
-    space_fingerprint: str
-    seed: int
-    tolerated: tuple[str, ...] = ()
-    delegate: Delegate = "cpu"
-    runner: Annotated[str, Field(min_length=1, max_length=200)] = OWN_RUNNER
+PlacedRows = Mapping[tuple[int, OpSpec], TableRow]
 
 
 @dataclass(frozen=True, slots=True)
-class TableRow:
-    """The latency of one operator's own model, the empty model's share included.
+class Entry:
+    """One row with what it is of. place: where in a chain of operators it holds, from 0; None: anywhere."""
 
-    latency_ms: the lowest of the processes' medians: what the operator takes when nothing else wants the device.
-    high_ms: how far above it another session may find it (97.5th bootstrap percentile). median_ms: the median over the
-    processes' medians, drift divided out. p10_ms, p90_ms: percentiles over all raw samples, None where an official tool
-    prints none. samples, processes: how many stand behind it.
-    """
+    place: int | None
+    op: OpSpec
+    row: TableRow
 
-    latency_ms: float
-    high_ms: float
-    median_ms: float
-    p10_ms: float | None
-    p90_ms: float | None
-    samples: int
-    processes: int
-
-
-_TIMES = ("latency_ms", "high_ms", "median_ms", "p10_ms", "p90_ms")
-_MAY_LACK = ("p10_ms", "p90_ms")
-_COUNTS = ("samples", "processes")
-_OP_COLUMNS = tuple(field.name for field in fields(OpSpec))
-_ROW_COLUMNS = tuple(field.name for field in fields(TableRow))
+    @property
+    def key(self) -> str:
+        """A name that is unique within a table."""
+        return self.op.key if self.place is None else f"{self.op.key}@{self.place}"
 
 
 @dataclass(frozen=True)
 class LatencyTable:
-    """Rows by operator, and their provenance. Holds the empty model's row: what each invocation costs."""
+    """Rows by operator, and their provenance. A measured table holds the empty model's row: what an invocation costs.
+
+    placed: rows that hold at one place of a chain only, by (place from 0, operator). A linear model fitted to whole
+    networks gives one operator another weight at every place; a measurement does not know of places.
+    """
 
     info: TableInfo
     rows: Mapping[OpSpec, TableRow]
+    placed: PlacedRows = field(default_factory=lambda: MappingProxyType({}))
 
     @property
     def name(self) -> str:
         """How messages call this table."""
         info = self.info
-        delegate = "" if info.delegate == "cpu" else f", {info.delegate}"
-        return f"{info.space} on {info.device} ({info.runtime} {info.precision}, {info.threads} thread{delegate})"
+        runtime = [" ".join(filter(None, (info.runtime, info.precision)))]
+        threads = [] if info.threads is None else [f"{info.threads} thread"]
+        delegate = [] if info.delegate in ("cpu", None) else [str(info.delegate)]
+        source = [] if info.source is None else [f"imported, {info.source.format}"]
+        about = ", ".join(filter(None, (*runtime, *threads, *delegate, *source)))
+        name = " ".join(f"{info.space or 'no stated space'} on {info.device_name} ({about})".split())
+        return "".join(letter if letter.isprintable() else "?" for letter in name)
 
     @property
     def invocation_ms(self) -> float:
-        """What one invocation costs before any operator runs."""
+        """What one invocation costs before any operator runs; of shares: the constant, or 0."""
+        if self.info.rows == "share":
+            constant = self.rows.get(EMPTY)
+            return 0.0 if constant is None else constant.latency_ms
         return self.row(EMPTY).latency_ms
 
-    def row(self, op: OpSpec) -> TableRow:
+    @cached_property
+    def prices_zero(self) -> bool:
+        """Whether Zero has a row: a measured table has none, since leaving a block out costs nothing."""
+        return any(entry.op.kind == "zero" for entry in self.entries())
+
+    def entries(self) -> list[Entry]:
+        """Every row: those that hold anywhere first, each in the order of the file."""
+        anywhere = [Entry(None, op, row) for op, row in self.rows.items()]
+        return anywhere + [Entry(place, op, row) for (place, op), row in self.placed.items()]
+
+    def find(self, op: OpSpec, place: int | None = None) -> TableRow | None:
+        """The row of an operator at a place of a chain, or None."""
+        here = None if place is None else self.placed.get((place, op))
+        return here or self.rows.get(op)
+
+    def row(self, op: OpSpec, place: int | None = None) -> TableRow:
         """The row of an operator. Raises InputError when the table has none: nothing is ever assumed."""
-        try:
-            return self.rows[op]
-        except KeyError:
+        found = self.find(op, place)
+        if found is None:
+            where = f" at place {place}" if self.placed and place is not None else ""
             raise InputError(
-                f"the table of {self.name} has no row for {op.key}; build a table of the space it belongs to"
-            ) from None
+                f"the table of {self.name} has no row for {op.key}{where}; build a table of the space it belongs to"
+            )
+        return found
 
     def require(self, ops: Iterable[OpSpec], *, needed_by: str) -> None:
-        """Raise InputError unless every operator but Zero has a row."""
-        missing = [op for op in dict.fromkeys(ops) if op.kind != "zero" and op not in self.rows]
+        """Raise InputError unless every operator of a chain but Zero has a row."""
+        self.require_at(enumerate(ops), needed_by=needed_by)
+
+    def require_at(self, places: Iterable[tuple[int, OpSpec]], *, needed_by: str) -> None:
+        """The same for operators with their places in a chain; Zero too needs a row where the table prices it."""
+        free = () if self.prices_zero else ("zero",)
+        wanted = dict.fromkeys(places) if self.placed else {(0, op): None for _, op in places}
+        missing = [(at, op) for at, op in wanted if op.kind not in free and self.find(op, at) is None]
         if missing:
+            place, op = missing[0]
+            first = f"{op.key} at place {place}" if self.placed else op.key
             raise InputError(
                 f"the table of {self.name} does not cover {needed_by}: {len(missing)} operators have no row, "
-                f"{missing[0].key} first; build one with: pocketnas table build"
+                f"{first} first; build one with: pocketnas table build"
             )
 
     def require_measured_by(self, runner: str, delegate: Delegate, *, needed_by: str) -> None:
@@ -128,13 +137,43 @@ class LatencyTable:
                 f" measured by {runner} on {delegate}; their times are not to be mixed"
             )
 
+    def records(self) -> list[dict[str, object]]:
+        """Plain rows, by column; the optional ones only where some row needs them."""
+        entries = self.entries()
+        needed = {"place": bool(self.placed), "tolerated": any(entry.row.tolerated for entry in entries)}
+        plain = [{"place": entry.place, **entry.op.to_dict(), **asdict(entry.row)} for entry in entries]
+        left_out = {name for name in OPTIONAL_COLUMNS if not needed[name]}
+        return [{name: value for name, value in record.items() if name not in left_out} for record in plain]
+
+    @classmethod
+    def of_records(cls, info: TableInfo, records: Iterable[Mapping[str, object]], *, where: str) -> "LatencyTable":
+        """Inverse of `records`. Raises InputError naming `where` and the row at fault."""
+        rows: dict[OpSpec, TableRow] = {}
+        placed: dict[tuple[int, OpSpec], TableRow] = {}
+        for number, record in enumerate(records, start=1):
+            try:
+                op = OpSpec.from_dict({name: record[name] for name in OP_COLUMNS})
+                row = checked_row({name: record.get(name) for name in ROW_FIELDS}, info)
+                place = checked_place(record.get("place"))
+                _check_belongs(op, place, info)
+            except InputError as error:
+                raise InputError(f"{where}, row {number}: {error}") from None
+            if op in rows if place is None else (place, op) in placed:
+                raise InputError(f"{where}, row {number}: {op.key} stands there twice")
+            if place is None:
+                rows[op] = row
+            else:
+                placed[place, op] = row
+        if EMPTY not in rows and info.rows == "alone":
+            raise InputError(f"{where}: the row of the empty model is missing")
+        return cls(info, rows, MappingProxyType(placed))
+
     def save(self, path: Path) -> None:
         """Write Parquet, whole or not at all: operator columns, then row columns; provenance in the file's metadata."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        records = [{**op.to_dict(), **asdict(row)} for op, row in self.rows.items()]
-        table = pa.Table.from_pylist(records)
+        table = pa.Table.from_pylist(self.records())
         table = table.replace_schema_metadata({METADATA_KEY: self.info.model_dump_json().encode()})
         with replacing(path) as temporary:
             pq.write_table(table, temporary)
@@ -143,45 +182,26 @@ class LatencyTable:
     def load(cls, path: Path) -> "LatencyTable":
         """Read a table. Raises InputError when it is missing, truncated, of another schema, or holds absurd values."""
         records, metadata = _read_parquet(path)
-        try:
-            plain = json.loads(metadata)
-            version = plain.get("schema_version") if isinstance(plain, dict) else None
-            if version != SCHEMA_VERSION:
-                raise InputError(f"table {path}: schema version {version!r}, this tool reads {SCHEMA_VERSION}")
-            info = TableInfo.model_validate(plain)
-        except ValidationError as error:
-            first = error.errors()[0]
-            raise InputError(f"table {path}: {'.'.join(map(str, first['loc']))}: {first['msg']}") from None
-        except (ValueError, RecursionError):
-            raise InputError(f"table {path}: its provenance is not valid JSON") from None
-        rows: dict[OpSpec, TableRow] = {}
-        for number, record in enumerate(records, start=1):
-            try:
-                op = OpSpec.from_dict({name: record[name] for name in _OP_COLUMNS})
-                row = _checked_row({name: record[name] for name in _ROW_COLUMNS}, info)
-            except InputError as error:
-                raise InputError(f"table {path}, row {number}: {error}") from None
-            if op in rows:
-                raise InputError(f"table {path}, row {number}: {op.key} stands there twice")
-            rows[op] = row
-        if EMPTY not in rows:
-            raise InputError(f"table {path}: the row of the empty model is missing")
-        return cls(info, rows)
+        where = f"table {path}"
+        return cls.of_records(TableInfo.parse(metadata, where=where), records, where=where)
 
 
-def _checked_row(values: Mapping[str, object], info: TableInfo) -> TableRow:
-    for name in _TIMES:
-        value = values[name]
-        if value is None and name in _MAY_LACK and info.runner != OWN_RUNNER:
-            continue
-        if not isinstance(value, float) or not math.isfinite(value) or not 0 < value <= MAX_PLAUSIBLE_MS:
-            raise InputError(f"{name} is {value!r}; a time is a number of milliseconds above 0")
-    for name in _COUNTS:
-        value = values[name]
-        if type(value) is not int or value < 1:
-            raise InputError(f"{name} is {value!r}; a count is at least 1")
-    plain: dict[str, Any] = dict(values)
-    return TableRow(**plain)
+def _check_belongs(op: OpSpec, place: int | None, info: TableInfo) -> None:
+    if info.rows == "alone" and op.kind == "zero":
+        raise InputError(f"{op.key}: leaving a block out costs nothing in a table of operators alone")
+    if op.kind == "empty" and (op != EMPTY or place is not None):
+        raise InputError(f"{op.key} is not the empty model, or stands at a place")
+
+
+def check_columns(columns: Iterable[str], *, where: str, kind: str, may_lack: Iterable[str] = ()) -> None:
+    """Raise InputError unless these are a table's columns; says so where only the unit is another."""
+    found = set(columns)
+    for name, unit in _OTHER_UNITS.items():
+        if name in found:
+            raise InputError(f"{where} holds {name}, {unit}; a table is in milliseconds (latency_ms)")
+    required = {*OP_COLUMNS, *ROW_COLUMNS} - set(may_lack)
+    if not required <= found or found - {*OP_COLUMNS, *ROW_COLUMNS, *OPTIONAL_COLUMNS}:
+        raise InputError(f"{where} is a {kind} file, but not a latency table of this tool")
 
 
 def _read_parquet(path: Path) -> tuple[list[dict[str, object]], bytes]:
@@ -196,9 +216,9 @@ def _read_parquet(path: Path) -> tuple[list[dict[str, object]], bytes]:
         raise InputError(f"table {path} has {size} bytes; at most {MAX_TABLE_BYTES} are read")
     try:
         with pq.ParquetFile(path) as file:
-            columns = set(file.schema_arrow.names)
-            metadata = (file.schema_arrow.metadata or {}).get(METADATA_KEY)
-            if metadata is None or columns != {*_OP_COLUMNS, *_ROW_COLUMNS}:
+            metadata: bytes | None = (file.schema_arrow.metadata or {}).get(METADATA_KEY)
+            check_columns(file.schema_arrow.names, where=f"table {path}", kind="Parquet")
+            if metadata is None:
                 raise InputError(f"table {path} is a Parquet file, but not a latency table of this tool")
             if file.metadata.num_rows > MAX_ROWS:
                 raise InputError(f"table {path} has {file.metadata.num_rows} rows; at most {MAX_ROWS} are read")

@@ -9,7 +9,9 @@ from typing import Annotated
 
 import typer
 
-from pocketnas_base.errors import InputError, PocketNASError
+from pocketnas.cli_options import Delegate, Devices, Json, NamesFrom, Processes, Runner, RunOrConfig, Runs, Tolerate
+from pocketnas.cli_tables import table_app
+from pocketnas_base.errors import PocketNASError
 
 app = typer.Typer(
     name="pocketnas",
@@ -18,32 +20,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-table_app = typer.Typer(help="Latency tables: one row per operator of a space.", no_args_is_help=True)
 runner_app = typer.Typer(help="The native programs that run on the device.", no_args_is_help=True)
 data_app = typer.Typer(help="Data sets that are known by name.", no_args_is_help=True)
 app.add_typer(table_app, name="table")
 app.add_typer(runner_app, name="runner")
 app.add_typer(data_app, name="data")
-
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
-Devices = Annotated[
-    list[str] | None,
-    typer.Option("--device", "-d", help="`local`, an adb serial, or tcp:HOST:PORT; several are measured side by side."),
-]
-Processes = Annotated[
-    int | None, typer.Option(min=1, max=1000, help="Fresh processes; left out, as many as the device needs.")
-]
-Runner = Annotated[
-    str | None,
-    typer.Option(help="A tool of your own: benchmark_model=PATH (.tflite) or executor_runner=PATH (.pte)."),
-]
-Delegate = Annotated[str, typer.Option(help="cpu, gpu or nnapi; the latter two need --runner benchmark_model=PATH.")]
-Tolerate = Annotated[list[str] | None, typer.Option(help="A reason for void measurements to overlook, by its id.")]
-NamesFrom = Annotated[
-    Path | None, typer.Option("--config", "-c", help="A CONFIG.toml whose table `devices` names phones.")
-]
-RunOrConfig = Annotated[Path, typer.Argument(help="A run directory, or the CONFIG.toml that it came from.")]
-Runs = Annotated[Path, typer.Option("--runs", help="Where run directories are kept.")]
 
 
 @app.command()
@@ -122,7 +103,7 @@ def bench(
 
 @app.command()
 def predict(
-    table: Annotated[Path, typer.Option("--table", "-t", help="A latency table (.parquet).")],
+    table: Annotated[str, typer.Option("--table", "-t", help="A latency table: a .parquet file, or pixel1.")],
     architecture: Annotated[str, typer.Option("--architecture", "-a", help="A JSON file or a zoo name.")],
     json: Json = False,
 ) -> None:
@@ -133,11 +114,20 @@ def predict(
 
 
 @app.command()
-def search(run_or_config: RunOrConfig, runs: Runs = Path("runs")) -> None:
+def search(
+    run_or_config: RunOrConfig,
+    runs: Runs = Path("runs"),
+    table: Annotated[
+        str | None,
+        typer.Option(
+            "--table", "-t", help="Take over this table instead of measuring one: a .parquet file, or pixel1."
+        ),
+    ] = None,
+) -> None:
     """Search the space against the run's latency table."""
     from pocketnas.commands.run import run_stage
 
-    run_stage("search", run_or_config, runs)
+    run_stage("search", run_or_config, runs, table=table)
 
 
 @app.command()
@@ -186,45 +176,6 @@ def report(run_dir: Annotated[Path, typer.Argument(help="A finished run's direct
     from pocketnas.commands.report import write
 
     write(run_dir)
-
-
-@table_app.command("build")
-def table_build(
-    run_or_config: Annotated[
-        Path | None, typer.Argument(help="A run directory or CONFIG.toml; or give --space and --out.")
-    ] = None,
-    runs: Runs = Path("runs"),
-    space: Annotated[str, typer.Option(help="A built-in space or a .toml file.")] = "",
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Where to write the table (.parquet).")] = None,
-    device: Devices = None,
-    runtime: Annotated[str, typer.Option(help="tflite or executorch.")] = "tflite",
-    threads: Annotated[int, typer.Option(min=1, max=64)] = 1,
-    processes: Processes = None,
-    runner: Runner = None,
-    delegate: Delegate = "cpu",
-    tolerate: Tolerate = None,
-) -> None:
-    """Measure every operator of a space. An interrupted build goes on where it stopped."""
-    from pocketnas.commands.run import run_stage
-    from pocketnas.commands.table import TableOptions, build
-
-    if run_or_config is not None:
-        if space or out is not None or device:
-            raise InputError("give either a run or --space, --out and --device, not both")
-        run_stage("table", run_or_config, runs)
-    elif space and out is not None:
-        options = TableOptions(runtime, threads, processes, tuple(tolerate or ()), runner, delegate)
-        build(space, out, device or [], options)
-    else:
-        raise InputError("what to build? give a run's CONFIG.toml, or --space SPACE --out FILE.parquet")
-
-
-@table_app.command("show")
-def table_show(table: Annotated[Path, typer.Argument(help="A latency table (.parquet).")], json: Json = False) -> None:
-    """Print a table's rows and where it comes from."""
-    from pocketnas.commands.table import show
-
-    show(table, as_json=json)
 
 
 @runner_app.command("build")

@@ -38,8 +38,9 @@ class DataConfig(_Section):
 
 class TableConfig(_Section):
     """What the table is of, and how many fresh processes stand behind each row; left out, as many as the device
-    needs."""
+    needs. use: a published table's name or a .parquet file, to be taken over instead of measuring one."""
 
+    use: str | None = Field(default=None, min_length=1, max_length=4096)
     runtime: Runtime = "tflite"
     precision: Precision = "fp32"
     threads: int = Field(default=1, ge=1, le=64)

@@ -12,7 +12,7 @@ from android_bench.job import Job
 from android_bench.latencies import latencies
 from android_bench.official.runner import OfficialRunner
 from android_bench.protocol import Protocol, operators_on
-from android_bench.reading import SessionRecord
+from android_bench.reading import Reading, SessionRecord
 from android_bench.session import measure
 from android_bench.statistics import Summary
 from android_bench.store import SampleStore
@@ -83,14 +83,27 @@ def measure_table(
     with SampleStore.open(samples) as store:
         key = measure(device, jobs, protocol, store, tolerated=tolerated, official=official, progress=progress)
         summaries = latencies(store, key, tolerated=tolerated)
-        overlooked = {reason for reading in store.readings(key) for reason in reading.voids} & set(tolerated)
+        overlooked = _overlooked(store.readings(key), tolerated)
         record = next(session for session in store.sessions() if session.key == key)
         health = store.health(key)
-    rows = {op: to_row(summaries[op.key]) for op in space.op_specs()}
-    info = _info(space, device, config, record, health, seed, tuple(sorted(overlooked)))
+    rows = {
+        op: replace(to_row(summaries[op.key]), tolerated=tuple(sorted(overlooked.get(op.key, ()))))
+        for op in space.op_specs()
+    }
+    anywhere = {reason for reasons in overlooked.values() for reason in reasons}
+    info = _info(space, device, config, record, health, seed, tuple(sorted(anywhere)))
     if official is not None:
         info = info.model_copy(update={"runner": official.version, "delegate": official.delegate})
     return LatencyTable(info, rows)
+
+
+def _overlooked(taken: Sequence[Reading], tolerated: Collection[str]) -> dict[str, set[str]]:
+    """The tolerated reasons that befell the measurements of each job."""
+    overlooked: dict[str, set[str]] = {}
+    for reading in taken:
+        if reasons := set(reading.voids) & set(tolerated):
+            overlooked.setdefault(reading.job_id, set()).update(reasons)
+    return overlooked
 
 
 def table_protocol(device: Device, config: TableConfig, seed: int) -> Protocol:

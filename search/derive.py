@@ -19,20 +19,25 @@ def most_probable_within(
     edges are undecided; this is argmax with the target kept. Dynamic programming over latency in `BINS` steps; rounding
     is upward, so high_ms is never exceeded. Raises InputError when no architecture lies in the interval.
     """
-    width = (high_ms - costs.fixed_ms) / BINS
-    if width <= 0:
+    # A candidate may cost less than nothing, by a reading's noise or as a weight of a linear model, whose constant then
+    # takes more than the whole net does. Each edge's costs are counted from its cheapest candidate.
+    floors = [min(row) for row in costs.candidate_ms]
+    least_ms = costs.fixed_ms + sum(floors)
+    if high_ms < min(costs.fixed_ms, least_ms):
         raise InputError(
             f"the fixed operators alone take {costs.fixed_ms:.4f} ms, the whole net is to take {high_ms:.4f} ms"
         )
-    # A candidate may cost less than nothing by a reading's noise: shift each edge's costs to start at 0.
-    floors = [min(row) for row in costs.candidate_ms]
+    if high_ms < least_ms:
+        raise InputError(
+            f"no architecture of this space is predicted to take {high_ms:.4f} ms or less: the cheapest takes "
+            f"{least_ms:.4f} ms"
+        )
+    width = (high_ms - least_ms) / BINS or 1.0
     steps = [
         np.ceil((np.array(row) - floor) / width).astype(np.int64)
         for row, floor in zip(costs.candidate_ms, floors, strict=True)
     ]
-    budget = BINS - int(np.ceil(sum(floors) / width))
-    if budget < 0:
-        raise InputError(f"no architecture of this space is predicted to take {high_ms:.4f} ms or less")
+    budget = BINS
     score = np.full(budget + 1, -np.inf)
     score[0] = 0.0
     picks: list[np.ndarray] = []

@@ -15,7 +15,8 @@ LossKind = Literal["add#linear", "mul#log", "none"]
 
 
 class ExpectedLatency:
-    """E[latency] = fixed + sum over edges of sum_i p_i * cost_i (ProxylessNAS, equation 2), Zero's cost being 0."""
+    """E[latency] = fixed + sum over edges of sum_i p_i * cost_i (ProxylessNAS, equation 2). Zero's cost is 0 by a
+    measured table; a linear model may give it another."""
 
     def __init__(self, costs: CostModel) -> None:
         widest = max(len(row) for row in costs.candidate_ms)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from latency.chain import Chain
 from latency.opspec import EMPTY, OpSpec, zero
 from pocketnas_base.errors import InputError
 from pocketnas_base.files import read_bytes
@@ -160,6 +161,12 @@ class SearchSpace:
         for edge in self.edges:
             product *= len(edge.candidates)
         return product
+
+    @property
+    def chain(self) -> Chain:
+        """The space as a latency table sees it: what may stand at each place, stem and head included."""
+        before, after = ([(op,) for op in fixed] for fixed in (self.before, self.after))
+        return Chain(self.name, self.fingerprint, (*before, *(edge.candidates for edge in self.edges), *after))
 
     def op_specs(self) -> tuple[OpSpec, ...]:
         """Every unique operator that a table of this space measures, the empty model first; Zero costs nothing."""

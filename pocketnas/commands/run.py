@@ -46,9 +46,28 @@ def run_config(config_path: Path, runs: Path, *, resume: bool) -> None:
     _conclude(directory)
 
 
-def run_stage(stage: str, run_or_config: Path, runs: Path) -> None:
-    """One stage of a run, which is named by its directory or its configuration."""
-    run_one(_find(run_or_config, runs), stage)
+def run_stage(stage: str, run_or_config: Path, runs: Path, *, table: str | None = None) -> None:
+    """One stage of a run, which is named by its directory or its configuration. table: one to take over first."""
+    directory = _find(run_or_config, runs)
+    if table is not None:
+        _take_over(directory, table)
+    run_one(directory, stage)
+
+
+def _take_over(directory: RunDirectory, table: str) -> None:
+    """Give a run a table that was not measured for it; nothing to do where it has that one already."""
+    from pocketnas.stages.context import RunContext
+    from pocketnas.taken_table import taken_table
+
+    said = directory.config.table.use
+    if said not in (None, table):
+        raise InputError(f"{directory.path}/config.toml says table.use = {said}; leave --table out, or change it there")
+    if not directory.is_done("table"):
+        run_one(directory, "table", use_table=table)
+        return
+    context = RunContext(directory)
+    if context.table() != taken_table(table, directory.config.table, context.space):
+        raise InputError(f"{directory.path} has another table than {table} already; start another run for that one")
 
 
 def _find(run_or_config: Path, runs: Path) -> RunDirectory:
@@ -68,12 +87,15 @@ def _start(path: Path, config: RunConfig, text: bytes) -> RunDirectory:
     """A new run; what no stage could work with is refused first, so that a corrected configuration finds no run."""
     from pocketnas.measuring import check_table, open_device
     from pocketnas.stages.search import hand_made_choices
+    from pocketnas.taken_table import taken_table
     from search.latency_loss import LatencyLoss
     from search.space import load_space
 
     space = load_space(config.space)
     open_device(config.device, config.devices)
     check_table(config.table)
+    if config.table.use is not None:
+        taken_table(config.table.use, config.table, space)
     if config.search.target_ms is None:
         hand_made_choices(space)
     else:
@@ -106,6 +128,8 @@ def _conclude(directory: RunDirectory) -> None:
     summary = read_json(directory.summary, what="summary")
     assert isinstance(summary, dict)
     print_table(["", "latency ms", "top-1 %"], _verdict(summary), title=f"{directory.config.name}: promise and fact")
+    if summary.get("not_compared") is not None:
+        print(f"latency: {summary['not_compared']}")
     print(f"report: {directory.report}")
 
 

@@ -2,12 +2,15 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from android_bench.official.runner import choose_runner
-from latency.table import LatencyTable
+from latency.check import check_table
+from latency.library import load_table
+from latency.rows import TIMES
 from pocketnas.cache import operator_cache
+from pocketnas.commands.table_check import chain_of
 from pocketnas.config import TableConfig
 from pocketnas.console import print_json, print_table, progress_bar, say
 from pocketnas.device_names import resolve_device
@@ -91,33 +94,38 @@ def _build_side_by_side(space_name: str, out: Path, names: Sequence[str], option
         raise PocketNASError(f"{len(failed)} of {len(names)} devices failed ({', '.join(failed)}): see above")
 
 
-def show(path: Path, *, as_json: bool) -> None:
-    """A table's rows and provenance."""
-    table = LatencyTable.load(path)
+def show(name_or_path: str, *, as_json: bool, html: Path | None) -> None:
+    """A table's rows and provenance, on the terminal or as a page."""
+    table = load_table(name_or_path)
+    if html is not None:
+        from pocketnas.report.table_page import write_table_page
+
+        if as_json:
+            raise InputError("give either --json or --html, not both")
+        chain, unknown = chain_of(table, "")
+        write_table_page(table, html, check_table(table, chain), unknown)
+        print(f"{html}: {table.name}")
+        return
     if as_json:
-        print_json(
-            {
-                "info": table.info.model_dump(mode="json"),
-                "rows": [{**op.to_dict(), **asdict(row)} for op, row in table.rows.items()],
-            }
-        )
+        print_json({"info": table.info.model_dump(mode="json"), "rows": table.records()})
         return
     print_table(
         ["operator", "latency ms", "at most ms", "median ms", "p10 ms", "p90 ms", "MACs M", "processes"],
         [
             [
-                op.key,
-                f"{row.latency_ms:.4f}",
-                f"{row.high_ms:.4f}",
-                f"{row.median_ms:.4f}",
-                "" if row.p10_ms is None else f"{row.p10_ms:.4f}",
-                "" if row.p90_ms is None else f"{row.p90_ms:.4f}",
-                f"{op.macs / 1e6:.3f}",
-                str(row.processes),
+                entry.key,
+                *(_ms(getattr(entry.row, name)) for name in TIMES),
+                f"{entry.op.macs / 1e6:.3f}",
+                "" if entry.row.processes is None else str(entry.row.processes),
             ]
-            for op, row in table.rows.items()
+            for entry in table.entries()
         ],
         title=table.name,
     )
     for name, value in table.info.model_dump(mode="json").items():
-        print(f"{name}: {value}")
+        if value is not None:
+            print(f"{name}: {value}")
+
+
+def _ms(value: float | None) -> str:
+    return "" if value is None else f"{value:.4f}"

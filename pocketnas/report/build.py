@@ -10,7 +10,8 @@ from pocketnas.report.figure_latency import latency_figure
 from pocketnas.report.figure_seconds import seconds_figure
 from pocketnas.report.headline import headline
 from pocketnas.report.tables import accuracy_table, environment_tables, fixed_costs, network_table, rebench_table
-from pocketnas.report.text import count, duration, runtime_name
+from pocketnas.report.templates import template
+from pocketnas.report.text import count, duration, table_text
 from pocketnas_base.files import write_text
 
 TEMPLATE = "report.html.jinja"
@@ -29,17 +30,8 @@ def write_report(run_dir: Path) -> Path:
 
 def render(record: RunRecord) -> str:
     """The page. Every string of the record is untrusted and escaped."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("pocketnas.report", package_path=""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     search, info = record.search, record.table.info
-    return environment.get_template(TEMPLATE).render(
+    return template(TEMPLATE).render(
         record=record,
         summary=record.summary,
         info=info,
@@ -63,5 +55,5 @@ def render(record: RunRecord) -> str:
         total=duration(sum(record.summary.seconds.values())),
         environment=environment_tables(record),
         count=count,
-        runtime_name=runtime_name,
+        table_text=table_text,
     )

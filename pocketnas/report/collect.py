@@ -70,11 +70,16 @@ class RunRecord:
     @property
     def promise(self) -> RebenchRow | None:
         """The measurement that the prediction speaks of: the derived net under the table's runtime."""
-        info = self.table.info
+        runtime, precision = self.summary.table_runtime, self.table.info.precision
         for row in self.rebench:
-            if row.role == "derived" and (row.runtime, row.precision) == (info.runtime, info.precision):
+            if row.role == "derived" and row.runtime == runtime and precision in (None, row.precision):
                 return row
         return None
+
+    @property
+    def constant_name(self) -> str:
+        """What the prediction adds up besides the blocks."""
+        return "the empty model" if self.table.info.rows == "alone" else "the table's constant"
 
 
 def collect(run_dir: Path) -> RunRecord:
@@ -120,13 +125,13 @@ def _positions(
     positions = []
     for number, (edge, op) in enumerate(zip(search.edges, searched, strict=True), start=3):
         index = number - 3
-        costs = tuple(_candidate_ms(table, op, name) for name in edge.candidates)
+        costs = tuple(_candidate_ms(table, op, name, number - 1) for name in edge.candidates)
         probabilities = search.probabilities[index][: len(edge.candidates)]
         positions.append(Position(edge.name, number, op, edge.candidates, costs, probabilities, search.chosen[index]))
     return tuple(positions)
 
 
-def _candidate_ms(table: LatencyTable, at: OpSpec, name: str) -> float | None:
+def _candidate_ms(table: LatencyTable, at: OpSpec, name: str, place: int) -> float | None:
     try:
         if name == "zero":
             op = zero_op(at.in_channels, at.resolution)
@@ -138,7 +143,7 @@ def _candidate_ms(table: LatencyTable, at: OpSpec, name: str) -> float | None:
             )
         else:
             return None
-        return operator_ms(table, op)
+        return operator_ms(table, op, place)
     except InputError:
         return None
 

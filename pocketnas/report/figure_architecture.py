@@ -160,8 +160,12 @@ def _resolutions(part: tuple[Block, ...], pitch: float, top: float) -> Markup:
     return group(*drawn)
 
 
-def share_figure(record: RunRecord) -> Figure:
-    """One bar, the predicted latency, cut into its blocks."""
+def share_figure(record: RunRecord) -> Figure | None:
+    """One bar, the predicted latency, cut into its blocks; None where rows are weights of a linear model: what is below
+    nothing has no share."""
+    source = record.table.info.source
+    if source is not None and source.times == "regression weight":
+        return None
     return Figure(_shares(record, WIDE), _shares(record, NARROW))
 
 
@@ -169,7 +173,12 @@ def _shares(record: RunRecord, width: int) -> Markup:
     tint = kernel_tints(record)
     prediction = record.prediction
     pieces = [
-        ("call", "invocation", f"empty model: {milliseconds(prediction.invocation_ms)}", prediction.invocation_ms)
+        (
+            "call",
+            "invocation",
+            f"{record.constant_name}: {milliseconds(prediction.invocation_ms)}",
+            prediction.invocation_ms,
+        )
     ]
     pieces += [
         (str(block.number), _fill(block.op, tint), block.description, block.latency_ms)

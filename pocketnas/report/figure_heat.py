@@ -45,13 +45,13 @@ def side_by_side(record: RunRecord) -> bool:
 def table_figure(record: RunRecord) -> Figure:
     """Milliseconds that each candidate adds; positions of one shape share a row, since they share operators."""
     columns = _columns(record)
-    shapes: dict[OpSpec, list[Position]] = {}
+    shapes: dict[tuple[OpSpec, tuple[float | None, ...]], list[Position]] = {}
     for position in record.positions:
-        shapes.setdefault(_shape(position.op), []).append(position)
+        shapes.setdefault((shape_of(position.op), position.candidate_ms), []).append(position)
     known = [cost for p in record.positions for cost in p.candidate_ms if cost is not None]
     low, high = min([0.0, *known]), max([0.0, *known])
     rows = []
-    for shape, positions in shapes.items():
+    for (shape, _), positions in shapes.items():
         cells: list[Cell | None] = []
         for column in columns:
             holders = [p for p in positions if column in p.candidates]
@@ -62,10 +62,12 @@ def table_figure(record: RunRecord) -> Figure:
             here = [p for p in holders if p.candidates[p.chosen] == column]
             said = f"{shape.in_channels} to {shape.out_channels} channels at {shape.resolution} px, {column}: "
             said += milliseconds(cost) + "".join(f"\nchosen at block {p.number}, {p.name}" for p in here)
-            text = "0" if column == "zero" else number(cost, 2 if abs(cost) < 0.1 else 3)
+            text = number(cost, 2 if abs(cost) < 0.1 else 3)
             cells.append(Cell(text, (cost - low) / (high - low or 1.0), said, bool(here)))
         numbers = _ranges([position.number for position in positions])
-        rows.append(Row(f"block {numbers}" if len(positions) == 1 else f"blocks {numbers}", _note(shape), tuple(cells)))
+        rows.append(
+            Row(f"block {numbers}" if len(positions) == 1 else f"blocks {numbers}", shape_note(shape), tuple(cells))
+        )
     return _both(record, rows, (number(low), f"{number(high)} ms"), "Latency of every candidate at every position")
 
 
@@ -97,12 +99,12 @@ def _ranges(numbers: Sequence[int]) -> str:
     return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}{DASH}{run[-1]}" for run in runs)
 
 
-def _shape(op: OpSpec) -> OpSpec:
+def shape_of(op: OpSpec) -> OpSpec:
     """The position's shape, whatever stands there: two positions are one row when only the choice differs."""
     return OpSpec("mbconv", op.in_channels, op.out_channels, 1, 1, op.stride, op.resolution)
 
 
-def _note(op: OpSpec) -> str:
+def shape_note(op: OpSpec) -> str:
     stride = f", stride {op.stride}" if op.stride > 1 else ""
     return f"{op.in_channels}→{op.out_channels} ch, {op.resolution} px{stride}"
 
@@ -116,7 +118,12 @@ def _columns(record: RunRecord) -> tuple[str, ...]:
 def _both(record: RunRecord, rows: Sequence[Row], ends: tuple[str, str], title: str) -> Figure:
     columns = _columns(record)
     wide = HALF if side_by_side(record) else FULL
-    return Figure(_map(columns, rows, ends, title, wide, 128), _map(columns, rows, ends, title, NARROW, 84))
+    return heat_map(columns, rows, ends, title, wide)
+
+
+def heat_map(columns: Sequence[str], rows: Sequence[Row], ends: tuple[str, str], title: str, width: int) -> Figure:
+    """A map of cells under their columns; `ends` are written at the ends of its colour scale."""
+    return Figure(_map(columns, rows, ends, title, width, 128), _map(columns, rows, ends, title, NARROW, 84))
 
 
 def _map(

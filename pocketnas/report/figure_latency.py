@@ -40,11 +40,12 @@ def ordered_rows(record: RunRecord) -> list[RebenchRow]:
 
 def _bars(record: RunRecord, *, wide: bool) -> Markup:
     rows = ordered_rows(record)
-    target = record.summary.target_ms
+    # A target for another device than the measured one has no place among the bars.
+    target = None if record.summary.not_compared else record.summary.target_ms
     width = WIDE if wide else NARROW
     gutter, pitch = (236, 54) if wide else (0, 72)
     margin = 168 if wide else 4
-    solid = max([target, *(row.high_ms for row in rows), *(row.predicted_high_ms or 0.0 for row in rows)])
+    solid = max([target or 0.0, *(row.high_ms for row in rows), *(row.predicted_high_ms or 0.0 for row in rows)])
     longest = min(max(row.p90_ms for row in rows), solid * LONGEST_TAIL)
     x = Scale(0.0, max(solid, longest) * 1.04, gutter, width - margin)
     bottom = TOP + pitch * len(rows)
@@ -58,12 +59,14 @@ def _bars(record: RunRecord, *, wide: bool) -> Markup:
         for place, text in zip(places, texts, strict=True)
     ]
     drawn += [_row(record, row, x, TOP + pitch * index, wide=wide) for index, row in enumerate(rows)]
-    # On a phone the labels stand over the bars, where a line across them would be in the way.
-    reach = [(TOP - 6, bottom)] if wide else [(TOP + pitch * i + 34, TOP + pitch * i + 60) for i in range(len(rows))]
-    drawn += [line(x(target), start, x(target), end, "target") for start, end in reach]
-    text = f"target {milliseconds(target)}"
-    fits = x(target) - text_width(text, 11) / 2 > 0 and x(target) + text_width(text, 11) / 2 < width
-    drawn.append(label(x(target) if fits else width, TOP - 11, text, "t-small", "middle" if fits else "end"))
+    if target is not None:
+        # On a phone the labels stand over the bars, where a line across them would be in the way.
+        tops = [TOP + pitch * index for index in range(len(rows))]
+        reach = [(TOP - 6, bottom)] if wide else [(top + 34, top + 60) for top in tops]
+        drawn += [line(x(target), start, x(target), end, "target") for start, end in reach]
+        text = f"target {milliseconds(target)}"
+        fits = x(target) - text_width(text, 11) / 2 > 0 and x(target) + text_width(text, 11) / 2 < width
+        drawn.append(label(x(target) if fits else width, TOP - 11, text, "t-small", "middle" if fits else "end"))
     return drawing(width, bottom + 22, "Predicted and measured latency of every exported file", *drawn)
 
 

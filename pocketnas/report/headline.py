@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from pocketnas.report.collect import RunRecord
-from pocketnas.report.text import DASH, error_size, milliseconds, number, percent, runtime_name, signed
+from pocketnas.report.text import DASH, error_size, milliseconds, number, percent, runtime_name, signed, table_text
 
 # What a run promises of its prediction, and of its fp32 files beside torch.
 MOST_PREDICTION_ERROR_PERCENT = 10.0
@@ -34,10 +34,11 @@ class Tile:
 
 @dataclass(frozen=True, slots=True)
 class Headline:
-    """verdict: one or two words; sentence: what it rests on."""
+    """verdict: a few words, mark: the same in one letter; sentence: what it rests on."""
 
     kept: bool
     verdict: str
+    mark: str
     sentence: str
     tiles: tuple[Tile, ...]
     checks: tuple[Check, ...]
@@ -45,24 +46,35 @@ class Headline:
 
 def headline(record: RunRecord) -> Headline:
     """The strip at the top. A check is made only of what was measured; fp32's bounds are asked of fp32 files only."""
-    checks = (_target(record), _prediction(record), *_accuracy(record), *_parity(record))
+    error = record.summary.error_percent
+    about_latency = () if error is None else (_target(record), _prediction(error))
+    checks = (*about_latency, *_accuracy(record), *_parity(record))
     broken = [check.name for check in checks if not check.kept]
-    summary = record.summary
-    over = 100 * (summary.promised_ms - summary.target_ms) / summary.target_ms
-    sentence = (
-        f"Asked for {milliseconds(summary.target_ms)}, predicted {milliseconds(summary.predicted_ms)}, measured "
-        f"{milliseconds(summary.promised_ms)} with {runtime_name(summary.table_runtime)}: "
-        f"{_beside(over, 'above', 'below', 'the target')}; the prediction was "
-        f"{_beside(summary.error_percent, 'too high', 'too low', '')}."
-    )
-    if broken:
-        sentence += f" Not met: {', '.join(dict.fromkeys(broken))}."
+    verdict, mark = ("Promise not kept", "✗") if broken else ("Promise kept", "✓")
+    if error is None and not broken:
+        verdict, mark = "Latency not compared", DASH
     return Headline(
         kept=not broken,
-        verdict="Promise not kept" if broken else "Promise kept",
-        sentence=sentence,
+        verdict=verdict,
+        mark=mark,
+        sentence=_sentence(record, error) + (f" Not met: {', '.join(dict.fromkeys(broken))}." if broken else ""),
         tiles=_tiles(record),
         checks=checks,
+    )
+
+
+def _sentence(record: RunRecord, error: float | None) -> str:
+    summary = record.summary
+    asked = (
+        f"Asked for {milliseconds(summary.target_ms)}, predicted {milliseconds(summary.predicted_ms)}, measured "
+        f"{milliseconds(summary.promised_ms)} with {runtime_name(summary.table_runtime)}"
+    )
+    if error is None:
+        return f"{asked}. Not compared: {summary.not_compared}."
+    over = 100 * (summary.promised_ms - summary.target_ms) / summary.target_ms
+    return (
+        f"{asked}: {_beside(over, 'above', 'below', 'the target')}; the prediction was "
+        f"{_beside(error, 'too high', 'too low', '')}."
     )
 
 
@@ -87,6 +99,11 @@ def _tiles(record: RunRecord) -> tuple[Tile, ...]:
         change = 100 * (summary.promised_ms - slower) / slower
         notes.append(f"in {milliseconds(slower)}; ours {_beside(change, 'slower', 'faster', '')}" if abs(change) >= 0.05
                      else f"in {milliseconds(slower)}, as ours")  # fmt: skip
+    interval = "its noise is not known"
+    if summary.predicted_low_ms is not None and summary.predicted_high_ms is not None:
+        interval = f"{number(summary.predicted_low_ms)} to {number(summary.predicted_high_ms)} with its noise"
+    error = summary.error_percent
+    compared = "not compared with the prediction" if error is None else f"prediction {signed(error)} %"
     return (
         Tile("Target", number(summary.target_ms), "ms", ("what was asked for",)),
         Tile(
@@ -94,15 +111,15 @@ def _tiles(record: RunRecord) -> tuple[Tile, ...]:
             number(summary.predicted_ms),
             "ms",
             (
-                f"{number(summary.predicted_low_ms)} to {number(summary.predicted_high_ms)} with its noise",
-                f"table: {runtime_name(info.runtime)} {info.precision}",
+                interval,
+                f"table: {table_text(info)}",
             ),
         ),
         Tile(
             "Measured",
             number(summary.promised_ms),
             "ms",
-            (f"{runtime_name(runtime)}; prediction {signed(summary.error_percent)} %", *others),
+            (f"{runtime_name(runtime)}; {compared}", *others),
             accent=True,
         ),
         Tile("Top-1", f"{summary.torch_top1:.2f}", "%", ("torch", *exported)),
@@ -127,8 +144,7 @@ def _target(record: RunRecord) -> Check:
     )
 
 
-def _prediction(record: RunRecord) -> Check:
-    error = record.summary.error_percent
+def _prediction(error: float) -> Check:
     return Check(
         "Prediction",
         f"{signed(error)} % from the measurement",

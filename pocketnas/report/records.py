@@ -181,15 +181,16 @@ class BaselineRecord(_Record):
 
 
 class SummaryRecord(_Record):
-    """summary.json. Times in ms, top1 in percent, seconds per stage."""
+    """summary.json. Times in ms, top1 in percent, seconds per stage. not_compared: why the measurements say nothing of
+    the prediction and the target; None where they do."""
 
     name: Text
     space: Text
     data: DataRecord
     target_ms: float = Field(gt=0, le=1e9)
     predicted_ms: Milliseconds
-    predicted_low_ms: float
-    predicted_high_ms: Milliseconds
+    predicted_low_ms: float | None
+    predicted_high_ms: Milliseconds | None
     table_runtime: Text
     measured_ms: dict[Text, float | None]
     top1: dict[Text, Percent | None]
@@ -199,6 +200,7 @@ class SummaryRecord(_Record):
     seconds: dict[Text, Annotated[float, Field(ge=0, le=1e9)]] = Field(max_length=64)
     tool_version: Text
     date_utc: Text
+    not_compared: Text | None = None
 
     @model_validator(mode="after")
     def _promise_was_measured(self) -> "SummaryRecord":
@@ -214,8 +216,10 @@ class SummaryRecord(_Record):
         return self.measured_ms[self.table_runtime] or 0.0
 
     @property
-    def error_percent(self) -> float:
+    def error_percent(self) -> float | None:
         """How far the prediction lies above (+) or below (-) the measurement, in percent of the measurement."""
+        if self.not_compared is not None:
+            return None
         return 100 * (self.predicted_ms - self.promised_ms) / self.promised_ms
 
     @property

@@ -147,7 +147,7 @@ def fixed_costs(record: RunRecord) -> str:
     together = record.prediction.invocation_ms + sum(latency_ms for _, latency_ms in fixed)
     places = ", ".join(str(place) for place, _ in fixed)
     return (
-        f"blocks {places} and the empty model ({milliseconds(record.prediction.invocation_ms)}), "
+        f"blocks {places} and {record.constant_name} ({milliseconds(record.prediction.invocation_ms)}), "
         f"{milliseconds(together)} together"
     )
 
@@ -162,7 +162,7 @@ def environment_tables(record: RunRecord) -> tuple[tuple[str, Table], ...]:
         head, *rest = path
         flat.setdefault(head, []).append(TableRow((".".join(rest) or head, value)))
     info = record.table.info.model_dump(mode="json")
-    flat["latency table"] = [TableRow((key, _plain(value))) for key, value in info.items()]
+    flat["latency table"] = [TableRow((key, plain_value(value))) for key, value in info.items()]
     flat["files"] = [TableRow((PurePosixPath(f.file).name, f"sha256 {f.sha256}")) for f in record.manifest.files]
     return tuple((name, Table(("", ""), tuple(rows), names=2)) for name, rows in flat.items())
 
@@ -172,15 +172,16 @@ def _flattened(value: Json, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[
         for key, inner in value.items():
             yield from _flattened(inner, (*path, key))
     else:
-        yield path or ("value",), _plain(value)
+        yield path or ("value",), plain_value(value)
 
 
-def _plain(value: Json) -> str:
+def plain_value(value: Json) -> str:
+    """A value of a JSON document in one line."""
     if isinstance(value, list):
         separator = "; " if any(isinstance(inner, dict) for inner in value) else ", "
-        text = separator.join(map(_plain, value)) or DASH
+        text = separator.join(map(plain_value, value)) or DASH
     elif isinstance(value, dict) and value:
-        text = ", ".join(f"{key} {_plain(inner)}" for key, inner in value.items())
+        text = ", ".join(f"{key} {plain_value(inner)}" for key, inner in value.items())
     elif value is None or value == {}:
         text = DASH
     elif isinstance(value, bool):

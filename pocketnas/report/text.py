@@ -2,6 +2,8 @@
 
 import math
 
+from latency.provenance import TableInfo
+
 RUNTIME_NAMES = {"tflite": "TFLite", "executorch": "ExecuTorch"}
 MINUS = "\N{MINUS SIGN}"
 DASH = "\N{EN DASH}"
@@ -79,6 +81,12 @@ def error_size(value: float | None) -> str:
 def runtime_name(runtime: str) -> str:
     """How people call a runtime."""
     return RUNTIME_NAMES.get(runtime, runtime)
+
+
+def table_text(info: TableInfo) -> str:
+    """What a table is of, as far as it says: `TFLite fp32`."""
+    known = [runtime_name(info.runtime) if info.runtime else None, info.precision]
+    return " ".join(filter(None, known)) or f"imported, of {info.device_name}"
 
 
 def candidate_lines(name: str) -> tuple[str, str]:

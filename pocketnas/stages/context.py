@@ -15,9 +15,11 @@ from search.space import SearchSpace, load_space
 class RunContext:
     """A run directory and what it holds, each read once."""
 
-    def __init__(self, directory: RunDirectory) -> None:
+    def __init__(self, directory: RunDirectory, *, use_table: str | None = None) -> None:
+        """use_table: a table to take over, whatever the configuration says of it."""
         self.directory = directory
         self.config = directory.config
+        self.use_table = use_table or directory.config.table.use
         self._data: ImageData | None = None
 
     @cached_property
@@ -52,7 +54,7 @@ class RunContext:
         if not path.exists():
             raise InputError(f"{path} does not exist; build it first: pocketnas table build {self.directory.path}")
         table = LatencyTable.load(path)
-        if table.info.space_fingerprint != self.space.fingerprint:
+        if table.info.space_fingerprint not in (None, self.space.fingerprint):
             raise InputError(
                 f"table {path} was built for another space ({table.info.space}), this run searches {self.space.name}; "
                 f"delete it and build one: pocketnas table build {self.directory.path}"
@@ -62,7 +64,8 @@ class RunContext:
     def costs(self, table: LatencyTable) -> CostModel:
         """What each candidate of the space costs by the table."""
         fixed = (*self.space.before, *self.space.after)
-        return cost_model(table, fixed, [edge.candidates for edge in self.space.edges], space=self.space.name)
+        edges, before = [edge.candidates for edge in self.space.edges], len(self.space.before)
+        return cost_model(table, fixed, edges, space=self.space.name, before=before)
 
     def architecture(self) -> Architecture:
         """The derived architecture. Raises InputError before the search has ended."""

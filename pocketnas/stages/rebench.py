@@ -1,10 +1,11 @@
 """Stage `rebench`: every exported file on the device, in one session, beside the prediction."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from android_bench.device import Device
 from android_bench.job import Job
 from android_bench.latencies import latencies, readings
 from android_bench.protocol import networks_on
@@ -20,6 +21,7 @@ from pocketnas.cache import operator_cache
 from pocketnas.console import progress_bar
 from pocketnas.measuring import NS_PER_MS, open_device, to_row
 from pocketnas.stages.context import RunContext
+from pocketnas.taken_table import why_not_compared
 from pocketnas_base.artifact import Artifact
 from pocketnas_base.errors import InputError
 from pocketnas_base.files import replacing
@@ -40,8 +42,14 @@ def run(context: RunContext) -> str:
     """Write rebench.parquet: one row a file."""
     directory = context.directory
     subjects, table = _subjects(context), context.table()
-    table.require_measured_by(OWN_RUNNER, "cpu", needed_by="a run")
-    session = _session_like_the_tables(context, table, [Job(s.job_id, s.artifact) for s in subjects])
+    device = open_device(context.config.device, context.config.devices)
+    jobs = [Job(subject.job_id, subject.artifact) for subject in subjects]
+    compared = why_not_compared(table.info, device.id, device.info.fingerprint) is None
+    if compared:
+        table.require_measured_by(OWN_RUNNER, "cpu", needed_by="a run")
+        session = _session_like_the_tables(context, device, table, jobs)
+    else:
+        session = _session(context, device, jobs)
     summaries, taken = session.summaries, session.readings
     rows: list[dict[str, object]] = []
     for subject in subjects:
@@ -54,11 +62,11 @@ def run(context: RunContext) -> str:
                 "runtime": subject.artifact.runtime,
                 "precision": subject.artifact.precision,
                 "threads": context.config.table.threads,
-                **asdict(to_row(summaries[subject.job_id])),
+                **to_row(summaries[subject.job_id]).figures(),
                 "first_ms": float(np.median([reading.first_ns for reading in own])) / NS_PER_MS,
                 "load_ms": float(np.median([reading.load_ns for reading in own])) / NS_PER_MS,
                 "device_drift_percent": session.drift_percent,
-                **_predicted(context, table, subject),
+                **_predicted(context, table if compared else None, subject),
             }
         )
     _save(rows, directory.rebench)
@@ -67,42 +75,49 @@ def run(context: RunContext) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Session:
-    """drift_percent: how much slower (+) than at the table's time the device ran the table's own operator."""
+    """drift_percent: how much slower (+) than at the table's time the device ran the table's own operator; None where
+    the table is of another device."""
 
-    drift_percent: float
+    drift_percent: float | None
     summaries: dict[str, Summary]
     readings: list[Reading]
 
 
-def _session_like_the_tables(context: RunContext, table: LatencyTable, jobs: list[Job]) -> _Session:
+def _session(context: RunContext, device: Device, jobs: list[Job], *, attempt: int = 0) -> _Session:
+    """Measure all jobs once."""
+    config, usual = context.config, networks_on(device)
+    protocol = replace(
+        usual,
+        processes=config.rebench.processes or usual.processes,
+        threads=config.table.threads,
+        seed=config.seed + attempt,
+    )
+    with SampleStore.open(context.directory.samples) as store, progress_bar("rebench") as progress:
+        key = measure(device, jobs, protocol, store, tolerated=config.tolerate, progress=progress)
+        return _Session(None, latencies(store, key, tolerated=config.tolerate), readings(store, key))
+
+
+def _session_like_the_tables(context: RunContext, device: Device, table: LatencyTable, jobs: list[Job]) -> _Session:
     """Measure all jobs in one session, together with the net's dearest operator as the table measured it.
 
     Where that operator is not what it was, the device is busy with something else, and the session would compare
     moments, not networks: it is repeated, at most `SESSIONS` times, and the one nearest the table's time is kept.
     """
-    config, directory = context.config, context.directory
-    device = open_device(config.device, config.devices)
+    config = context.config
     op = max(context.architecture().ops, key=lambda op: operator_ms(table, op))
     file = export_operators([op], config.table.runtime, operator_cache(), seed=config.seed)[op]
     witness = Job(f"table-{op.key}", file.artifact, (file.input_path,), (file.reference_path,))
-    sessions: list[_Session] = []
-    with SampleStore.open(directory.samples) as store, progress_bar("rebench") as progress:
-        for attempt in range(SESSIONS):
-            usual = networks_on(device)
-            protocol = replace(
-                usual,
-                processes=config.rebench.processes or usual.processes,
-                threads=config.table.threads,
-                seed=config.seed + attempt,
-            )
-            key = measure(device, [*jobs, witness], protocol, store, tolerated=config.tolerate, progress=progress)
-            summaries = latencies(store, key, tolerated=config.tolerate)
-            now_ms = to_row(summaries[witness.id]).latency_ms
-            drift = 100 * (now_ms / table.row(op).latency_ms - 1)
-            sessions.append(_Session(drift, summaries, readings(store, key)))
-            if abs(drift) <= MOST_DRIFT_PERCENT:
-                break
-    return min(sessions, key=lambda session: abs(session.drift_percent))
+    best: tuple[float, _Session] | None = None
+    for attempt in range(SESSIONS):
+        session = _session(context, device, [*jobs, witness], attempt=attempt)
+        now_ms = to_row(session.summaries[witness.id]).latency_ms
+        drift = 100 * (now_ms / table.row(op).latency_ms - 1)
+        if best is None or abs(drift) < abs(best[0]):
+            best = drift, replace(session, drift_percent=drift)
+        if abs(drift) <= MOST_DRIFT_PERCENT:
+            break
+    assert best is not None
+    return best[1]
 
 
 def _subjects(context: RunContext) -> list[_Subject]:
@@ -119,9 +134,10 @@ def _subjects(context: RunContext) -> list[_Subject]:
     return subjects
 
 
-def _predicted(context: RunContext, table: LatencyTable, subject: _Subject) -> dict[str, float | None]:
-    """The table's word on the derived net in the table's own runtime; for anything else it has none."""
-    if subject.role != "derived" or subject.artifact.runtime != table.info.runtime:
+def _predicted(context: RunContext, table: LatencyTable | None, subject: _Subject) -> dict[str, float | None]:
+    """The table's word on the derived net in the table's own runtime; for anything else it has none. table: None where
+    it is of another device."""
+    if table is None or subject.role != "derived" or subject.artifact.runtime != table.info.runtime:
         return {"predicted_ms": None, "predicted_low_ms": None, "predicted_high_ms": None}
     prediction = predict(table, context.architecture().ops)
     return {

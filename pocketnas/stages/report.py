@@ -8,6 +8,7 @@ from deploy.export import load_exported
 from latency.predict import predict
 from pocketnas.stages.context import RunContext
 from pocketnas.stages.training import training_record
+from pocketnas.taken_table import why_not_compared
 from pocketnas_base.errors import InputError
 from pocketnas_base.files import read_json, write_json
 from search.architecture import Architecture
@@ -22,6 +23,8 @@ def run(context: RunContext) -> str:
     summary = summarise(context)
     write_json(context.directory.summary, summary)
     write_report(context.directory.path)
+    if summary["not_compared"] is not None:
+        return f"not compared: {summary['not_compared']}"
     return f"prediction off by {summary['prediction_error_percent']:+.1f} %"
 
 
@@ -50,25 +53,29 @@ def summarise(context: RunContext) -> dict[str, Any]:
     baseline_row = next(row for row in rows if row["role"] == "baseline")
     baseline = Architecture.load(directory.baseline / "architecture.json")
     measured = {runtime: row["latency_ms"] for runtime, row in derived.items()}
-    of_table = measured[table.info.runtime]
+    of_table = measured[config.table.runtime]
     files = {file.artifact.runtime: file for file in load_exported(directory.deploy)}
     search: Any = read_json(directory.search_result, what="search result")
     environment: Any = read_json(directory.environment, what="environment")
+    device = environment["device"]
+    not_compared = why_not_compared(table.info, device["id"], device["fingerprint"])
+    error_percent = None if not_compared else 100 * (prediction.latency_ms - of_table) / of_table
     return {
         "schema_version": SCHEMA_VERSION,
         "name": config.name,
         "space": context.space.name,
         "seed": config.seed,
         "data": search["data"],
-        "device": {name: environment["device"][name] for name in ("id", "model", "soc", "abi", "os_version")},
+        "device": {name: device[name] for name in ("id", "model", "soc", "abi", "os_version")},
         "target_ms": search["target_ms"],
         "predicted_ms": prediction.latency_ms,
         "predicted_low_ms": prediction.low_ms,
         "predicted_high_ms": prediction.high_ms,
-        "table_runtime": table.info.runtime,
+        "table_runtime": config.table.runtime,
         "measured_ms": measured,
-        "prediction_error_percent": 100 * (prediction.latency_ms - of_table) / of_table,
-        "device_drift_percent": derived[table.info.runtime]["device_drift_percent"],
+        "prediction_error_percent": error_percent,
+        "not_compared": not_compared,
+        "device_drift_percent": derived[config.table.runtime]["device_drift_percent"],
         "top1": {"torch": training_record(context, "derived")["top1"], **{r: file.top1 for r, file in files.items()}},
         "parity": {runtime: file.parity.relative_error for runtime, file in files.items()},
         "macs": architecture.macs,

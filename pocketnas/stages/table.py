@@ -1,14 +1,19 @@
-"""Stage `table`: measure every operator of the space."""
+"""Stage `table`: measure every operator of the space, or take over a table that somebody measured."""
 
 from pocketnas.cache import operator_cache
 from pocketnas.console import progress_bar
 from pocketnas.measuring import measure_table, open_device, operator_jobs
 from pocketnas.stages.context import RunContext
+from pocketnas.taken_table import taken_table
 
 
 def run(context: RunContext) -> str:
-    """Write table.parquet; samples go to samples.sqlite as they arrive."""
+    """Write table.parquet; samples, where there are any, go to samples.sqlite as they arrive."""
     config, space, directory = context.config, context.space, context.directory
+    if context.use_table is not None:
+        table = taken_table(context.use_table, config.table, space)
+        table.save(directory.table)
+        return f"taken over: {table.name}, {len(table.entries())} rows"
     device = open_device(config.device, config.devices)
     with progress_bar("operators") as progress:
         jobs = operator_jobs(space, config.table, operator_cache(), config.seed, progress)

@@ -1,0 +1,102 @@
+"""`pocketnas table ...`. As in cli.py, each command's work is imported when it is called."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pocketnas.cli_options import Delegate, Devices, Json, Processes, Runner, Runs, Table, Tolerate
+from pocketnas_base.errors import InputError
+
+table_app = typer.Typer(help="Latency tables: one row per operator of a space.", no_args_is_help=True)
+
+
+@table_app.command("build")
+def table_build(
+    run_or_config: Annotated[
+        Path | None, typer.Argument(help="A run directory or CONFIG.toml; or give --space and --out.")
+    ] = None,
+    runs: Runs = Path("runs"),
+    space: Annotated[str, typer.Option(help="A built-in space or a .toml file.")] = "",
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="Where to write the table (.parquet).")] = None,
+    device: Devices = None,
+    runtime: Annotated[str, typer.Option(help="tflite or executorch.")] = "tflite",
+    threads: Annotated[int, typer.Option(min=1, max=64)] = 1,
+    processes: Processes = None,
+    runner: Runner = None,
+    delegate: Delegate = "cpu",
+    tolerate: Tolerate = None,
+) -> None:
+    """Measure every operator of a space. An interrupted build goes on where it stopped."""
+    from pocketnas.commands.run import run_stage
+    from pocketnas.commands.table import TableOptions, build
+
+    if run_or_config is not None:
+        if space or out is not None or device:
+            raise InputError("give either a run or --space, --out and --device, not both")
+        run_stage("table", run_or_config, runs)
+    elif space and out is not None:
+        options = TableOptions(runtime, threads, processes, tuple(tolerate or ()), runner, delegate)
+        build(space, out, device or [], options)
+    else:
+        raise InputError("what to build? give a run's CONFIG.toml, or --space SPACE --out FILE.parquet")
+
+
+@table_app.command("show")
+def table_show(
+    table: Table,
+    html: Annotated[Path | None, typer.Option(help="Write a page with a heat map here, instead of printing.")] = None,
+    json: Json = False,
+) -> None:
+    """Print a table's rows and where it comes from."""
+    from pocketnas.commands.table import show
+
+    show(table, as_json=json, html=html)
+
+
+@table_app.command("check")
+def table_check(
+    table: Table,
+    space: Annotated[str, typer.Option(help="The space it has to cover; left out, the built-in one it is of.")] = "",
+    json: Json = False,
+) -> None:
+    """Name missing, unstable and implausible rows. Exit status 0: none, 1: some, 2: no such table."""
+    from pocketnas.commands.table_check import check
+
+    raise typer.Exit(check(table, space, as_json=json))
+
+
+@table_app.command("diff")
+def table_diff(first: Table, second: Table, json: Json = False) -> None:
+    """Compare two tables: ratios, ranks, which operators moved, what differs in provenance."""
+    from pocketnas.commands.table_diff import diff
+
+    diff(first, second, as_json=json)
+
+
+@table_app.command("import")
+def table_import(
+    file: Annotated[Path, typer.Argument(help="A .yaml of ProxylessNAS or Once-for-All, a TuNAS .json, or a .csv.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Where to write the table (.parquet).")],
+    format: Annotated[str, typer.Option(help="auto, proxylessnas, ofa, tunas or csv.")] = "auto",
+    space: Annotated[str, typer.Option(help="The space it is of, which it then has to cover.")] = "",
+    source: Annotated[str | None, typer.Option(help="Who published it, for its provenance.")] = None,
+    licence: Annotated[str | None, typer.Option(help="Its licence, for its provenance.")] = None,
+) -> None:
+    """Make a table of one in somebody else's layout."""
+    from latency.formats.importing import Origin
+    from pocketnas.commands.table_exchange import import_file
+
+    import_file(file, out, format, space, Origin(source, licence))
+
+
+@table_app.command("export")
+def table_export(
+    table: Table,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Where to write it.")],
+    format: Annotated[str, typer.Option(help="csv, or proxylessnas: a .yaml that the original search reads.")] = "csv",
+) -> None:
+    """Write a table for another tool."""
+    from pocketnas.commands.table_exchange import export_table
+
+    export_table(table, out, format)
