@@ -7,6 +7,7 @@ from typing import Literal
 from android_bench.adb.adb_program import AdbProgram, AdbProgramChannel
 from android_bench.adb.advice import is_network_serial
 from android_bench.adb.channel import Channel
+from android_bench.adb.greeting import greet
 from android_bench.adb.phone_guard import PhoneGuard
 from android_bench.adb.phone_transport import PhoneTransport
 from android_bench.adb.phone_workspace import PhoneWorkspace
@@ -15,7 +16,7 @@ from android_bench.errors import UnreadableOutputError
 from android_bench.parsers.cpu import CPU_FILES, cpu_state
 from android_bench.parsers.files import parse_files
 from android_bench.parsers.getprop import PhoneIdentity, parse_identity
-from android_bench.runner.abi import Abi
+from android_bench.runner.abi import ABIS, Abi
 from pocketnas_base.errors import DeviceError, InputError
 
 OLDEST_SDK = 26
@@ -24,7 +25,6 @@ TransportKind = Literal["adb-usb", "adb-network", "tcp", "usb"]
 
 _SERIAL = re.compile(r"[A-Za-z0-9\[][A-Za-z0-9._:%()\[\] -]{0,200}")
 _TIMEOUT_S = 30.0
-_ABIS: tuple[Abi, ...] = ("arm64-v8a", "x86_64")
 
 
 def open_channel(name: str, *, ask: Callable[[str], None] = lambda _: None) -> Channel:
@@ -68,7 +68,13 @@ def open_phone(name: str, *, say: Callable[[str], None] = lambda _: None, channe
     Raises DeviceError when it cannot be reached or is too old, DeviceUnauthorizedError while its owner has not
     consented, InputError for a name that is none.
     """
-    transport = PhoneTransport(channel or open_channel(name, ask=say))
+    channel = channel or open_channel(name, ask=say)
+    greeting = greet(channel, within_s=_TIMEOUT_S)
+    # Before anything is written to it, since a transport keeps a folder there.
+    supported_abi(name, greeting.identity)
+    if greeting.missing_tools:
+        raise DeviceError(f"{name} lacks {', '.join(greeting.missing_tools)}: Android 8 or newer is needed")
+    transport = PhoneTransport(channel)
     identity = identify(transport)
     info = phone_info(transport, identity)
     workspace = PhoneWorkspace(transport, info.abi)
@@ -102,11 +108,13 @@ def supported_abi(name: str, identity: PhoneIdentity) -> Abi:
     """What runners for the phone `name` are built for. Raises DeviceError for a phone that no runner exists for."""
     if identity.sdk is not None and identity.sdk < OLDEST_SDK:
         raise DeviceError(f"{name} runs Android {identity.release}; Android 8 or newer is needed")
-    abi = next((abi for abi in _ABIS if abi in identity.abis), None)
-    if abi is None:
-        told = ", ".join(identity.abis) or "it does not say which"
-        raise DeviceError(f"{name} runs programs for {told}; runners exist for {' and '.join(_ABIS)}")
-    return abi
+    # The phone names its own first, before those that it translates.
+    for native in identity.abis:
+        for abi in ABIS:
+            if native == abi:
+                return abi
+    told = ", ".join(identity.abis) or "it does not say which"
+    raise DeviceError(f"{name} runs programs for {told}; runners exist for {' and '.join(ABIS)}")
 
 
 def phone_info(transport: PhoneTransport, identity: PhoneIdentity) -> DeviceInfo:
