@@ -1,7 +1,9 @@
 """The SQLite file that samples are kept in: its tables, and that nothing in it is ever changed or removed."""
 
+import fcntl
+import os
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
@@ -84,7 +86,8 @@ class SampleFile:
             raise MeasurementError(f"the sample store {path} cannot be opened: {error}") from error
         file = cls(connection, path)
         try:
-            file._prepare()
+            with _alone_in(path.parent):
+                file._prepare()
         except BaseException:
             connection.close()
             raise
@@ -104,11 +107,11 @@ class SampleFile:
         self._connection.row_factory = sqlite3.Row
         application, version, tables = self._identity()
         if (application, version) == (0, 0) and tables == 0:
-            self._unless_done_meanwhile(self._create)
+            self._create()
         elif application != _APPLICATION_ID:
             raise InputError(f"{self.path} is a database, but not a sample store")
         elif version == 1:
-            self._unless_done_meanwhile(self._extend)
+            self._extend()
         elif version != SCHEMA_VERSION:
             raise InputError(
                 f"the sample store {self.path} has version {version}, this program reads version {SCHEMA_VERSION};"
@@ -125,14 +128,6 @@ class SampleFile:
         except sqlite3.DatabaseError as error:
             raise InputError(f"{self.path} is not a sample store: {error}") from error
         return application, version, tables
-
-    def _unless_done_meanwhile(self, make: Callable[[], None]) -> None:
-        """Two programs may open a new file at once: the second finds that its work is done."""
-        try:
-            make()
-        except MeasurementError:
-            if self._identity()[:2] != (_APPLICATION_ID, SCHEMA_VERSION):
-                raise
 
     def _create(self) -> None:
         with self._guarded():
@@ -173,6 +168,17 @@ class SampleFile:
             return self._connection.execute(query, values).fetchall()
         except sqlite3.Error as error:
             raise InputError(f"the sample store {self.path} cannot be read: {error}") from error
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Two programs may open a new file at once: one after the other looks at it, and makes its tables."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _triggers(tables: Iterable[str]) -> str:
