@@ -175,7 +175,7 @@ def kill_when(seen: Callable[[str], bool], config: Path, runs: Path) -> None:
         said += line
         if seen(line):
             break
-    time.sleep(2.5)
+    time.sleep(1.0)
     assert process.poll() is None, said
     process.kill()
     process.communicate()
