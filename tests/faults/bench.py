@@ -116,7 +116,7 @@ class Bench:
         self._stand.proxy.arm(self._fault(case, accident))
         error = _caught(lambda: session.suffer(case.route))
         fired = self._settle()
-        session.examine()
+        session.examine(case.route)
         self._stand.mend(case.route)
         session.resume(case.route)
         return fired, error

@@ -45,10 +45,12 @@ def run(size: Size, *, workers: int = WORKERS, seed: int = 0) -> list[Result]:
             cases.put(case)
         for _ in range(workers):
             cases.put(None)
-        return [_next(results, processes) for _ in planned]
-    finally:
+        done = [_next(results, processes) for _ in planned]
         for process in processes:
             process.join(timeout=60)
+        return done
+    finally:
+        for process in processes:
             process.kill()
 
 

@@ -59,8 +59,8 @@ class Size:
     session_accident: int
 
 
-FULL = Size({"adb-shell": 60, "adb": 30}, {"adb-shell": 70, "adb": 30}, request=6, accident=4, session_accident=6)
-QUICK = Size({"adb-shell": 7, "adb": 3}, {"adb-shell": 3, "adb": 2}, request=1, accident=1, session_accident=1)
+FULL = Size({"adb-shell": 52, "adb": 26}, {"adb-shell": 70, "adb": 30}, request=6, accident=4, session_accident=6)
+QUICK = Size({"adb-shell": 5, "adb": 2}, {"adb-shell": 3, "adb": 2}, request=1, accident=1, session_accident=1)
 
 _REQUEST_KINDS: tuple[Kind, ...] = ("corrupt unseen", "duplicate", "corrupt unseen")
 # Accidents that mean something to a single command.

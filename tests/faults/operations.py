@@ -1,6 +1,7 @@
 """Small things done to a phone whose outcome is known: each either comes out right, or says clearly that it failed."""
 
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from android_bench.checksum import seal, unseal
 from android_bench.errors import DamagedLineError
 from faults.stand import Stand
 from faults.verdicts import LostError, WrongError
-from pocketnas_base.errors import MeasurementError, PocketNASError
+from pocketnas_base.errors import DeviceError, MeasurementError, PocketNASError
 from pocketnas_base.files import sha256_bytes
 
 FOLDER = f"{DEVICE_FOLDER}/faults"
@@ -104,15 +105,10 @@ def _stream(stand: Stand, transport: PhoneTransport) -> None:
     """Lines with checksums and numbers, as a runner writes them, read as `RunnerProcess` does."""
     script = f'while read -r l; do printf "%s\\n" "$l"; sleep 0.01; done <{FOLDER}/lines; echo over >&2; exit 3'
     argv = ("sh", "-c", f"IFS=; {script}")
-    expected, found = _sealed(), 0
+    found = 0
     with transport.stream(argv, silence_s=_TIMEOUT_S, max_line_bytes=1000) as lines:
         for line in lines:
-            if unseal(line) is None:
-                raise DamagedLineError(f"a line from {transport.name} was damaged on its way")
-            if line not in expected:
-                raise WrongError(f"a line that nobody wrote: {line!r}")
-            if found == len(expected) or line != expected[found]:
-                raise MeasurementError(f"{transport.name} sent its lines in a wrong order")
+            _check_line(transport, line, found)
             found += 1
         done = lines.wait()
     if found != _LINES:
@@ -122,9 +118,46 @@ def _stream(stand: Stand, transport: PhoneTransport) -> None:
     _same("the program's end", (done.exit_status, done.stderr), (3, words))
 
 
+def _check_line(transport: PhoneTransport, line: bytes, number: int) -> None:
+    expected = _sealed()
+    if unseal(line) is None:
+        raise DamagedLineError(f"a line from {transport.name} was damaged on its way")
+    if line not in expected:
+        raise WrongError(f"a line that nobody wrote: {line!r}")
+    if number >= len(expected) or line != expected[number]:
+        raise MeasurementError(f"{transport.name} sent its lines in a wrong order")
+
+
 def _is_full(stand: Stand) -> bool:
     storage = os.statvfs(stand.phone.path(FOLDER))
     return storage.f_bfree == 0
+
+
+# Programs that would go on for long
+
+
+def _leave(stand: Stand, transport: PhoneTransport) -> None:
+    """A reader that has read enough, and a program that takes too long: whatever the fault, nothing goes on."""
+    del stand
+    trying = _Trying()
+    with trying.step():
+        argv = ("sh", "-c", f"cat {FOLDER}/lines; sleep 60 & setsid sleep 60; sleep 60")
+        with transport.stream(argv, silence_s=_TIMEOUT_S, max_line_bytes=1000) as lines:
+            for number, line in enumerate(lines):
+                _check_line(transport, line, number)
+                if number == 2:
+                    break
+    with trying.step():
+        started = time.monotonic()
+        try:
+            done = transport.run(("sh", "-c", "sleep 60 & sleep 60"), timeout_s=_TIMEOUT_S)
+        except DeviceError as error:
+            if "took longer than" not in str(error):
+                raise
+            _same("whether the program was given its time", time.monotonic() - started >= _TIMEOUT_S * 0.9, True)
+        else:
+            raise WrongError(f"a program of a minute ended after a second: {done}")
+    trying.end()
 
 
 # Files
@@ -238,6 +271,7 @@ def _holder(stand: Stand) -> str | None:
 OPERATIONS = (
     Operation("run", _put_count, _run),
     Operation("stream", _put_lines, _stream),
+    Operation("leave", _put_lines, _leave),
     Operation("push", _put_old, _push),
     Operation("pull", _put_noise, _pull),
     Operation("lock", _nothing, _lock),
