@@ -83,7 +83,7 @@ def measure_table(
     with SampleStore.open(samples) as store:
         key = measure(device, jobs, protocol, store, tolerated=tolerated, official=official, progress=progress)
         summaries = latencies(store, key, tolerated=tolerated)
-        overlooked = _overlooked(store.readings(key), tolerated)
+        overlooked = overlooked_reasons(store.readings(key), tolerated)
         record = next(session for session in store.sessions() if session.key == key)
         health = store.health(key)
     rows = {
@@ -97,7 +97,7 @@ def measure_table(
     return LatencyTable(info, rows)
 
 
-def _overlooked(taken: Sequence[Reading], tolerated: Collection[str]) -> dict[str, set[str]]:
+def overlooked_reasons(taken: Sequence[Reading], tolerated: Collection[str]) -> dict[str, set[str]]:
     """The tolerated reasons that befell the measurements of each job."""
     overlooked: dict[str, set[str]] = {}
     for reading in taken:

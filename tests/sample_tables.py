@@ -1,6 +1,8 @@
 """Where the tables of tests say they come from."""
 
-from latency.table import TableInfo
+import random
+
+from latency.table import LatencyTable, TableInfo, TableRow
 from search.space import SearchSpace
 
 
@@ -26,3 +28,16 @@ def table_info(space: SearchSpace) -> TableInfo:
         space_fingerprint=space.fingerprint,
         seed=0,
     )
+
+
+def row(latency_ms: float, *, high: float = 1.01, spread: tuple[float, float] = (0.98, 1.1)) -> TableRow:
+    """A measured row: high_ms and the percentiles as factors of its latency."""
+    p10, p90 = (latency_ms * factor for factor in spread)
+    return TableRow(latency_ms, latency_ms * high, latency_ms * 1.02, p10, p90, 400, 20)
+
+
+def measured_table(space: SearchSpace, /, *, seed: int = 0, **info: object) -> LatencyTable:
+    """A table of every operator of `space` whose times follow its work, 1 to 2 % apart from one another at random."""
+    drawn = random.Random(seed)
+    rows = {op: row(0.01 + op.macs / 5e6 * drawn.uniform(1.0, 1.02)) for op in space.op_specs()}
+    return LatencyTable(table_info(space).model_copy(update=info), rows)

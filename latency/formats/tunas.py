@@ -13,6 +13,7 @@ space holds besides is in the bias.
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -32,11 +33,14 @@ MAX_JSON_BYTES = 1024 * 1024
 _BEFORE, _AFTER = 2, 2
 
 
+_Weight = Annotated[float, Field(ge=-MAX_PLAUSIBLE_MS, le=MAX_PLAUSIBLE_MS)]
+
+
 class _LinearModel(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    bias_ms: float = Field(ge=-MAX_PLAUSIBLE_MS, le=MAX_PLAUSIBLE_MS)
-    kernel_ms: tuple[float, ...] = Field(min_length=1, max_length=10_000)
+    bias_ms: _Weight
+    kernel_ms: tuple[_Weight, ...] = Field(min_length=1, max_length=10_000)
     skippable: tuple[int, ...] = Field(min_length=1, max_length=1000)
     filters: tuple[int, ...] = Field(min_length=1, max_length=1000)
     layout: str

@@ -1,22 +1,17 @@
 """The command line as a program: help that starts at once, JSON that another program can read, refusals in one line."""
 
-import contextlib
-import io
 import json
 import random
-import signal
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
+from command_line import Done, answer, program, refused
 from sample_tables import table_info
 
 from latency.opspec import EMPTY, OpSpec
 from latency.table import LatencyTable, TableRow
-from pocketnas.cli import main
 from search.architecture import Architecture, assemble
 from search.space import SearchSpace, load_space
 
@@ -49,15 +44,6 @@ HEAVY = ("torch", "tensorflow", "executorch", "onnx", "onnx2tf", "ai_edge_litert
 HEAVY += ("numpy",)
 
 
-@dataclass(frozen=True)
-class Done:
-    """How a command ended and what it wrote."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
 def installed(*words: str | Path) -> Done:
     """The installed program, in a process of its own."""
     script = Path(sys.executable).with_name("pocketnas")
@@ -66,40 +52,6 @@ def installed(*words: str | Path) -> Done:
         [str(part) for part in (*start, *words)], capture_output=True, text=True, timeout=120, check=False
     )
     return Done(done.returncode, done.stdout, done.stderr)
-
-
-def program(*words: str | Path) -> Done:
-    """The same program within this process, which has imported by now what each new process would import again."""
-    out, err = io.StringIO(), io.StringIO()
-    handler = signal.getsignal(signal.SIGINT)
-    with (
-        pytest.MonkeyPatch.context() as patched,
-        contextlib.redirect_stdout(out),
-        contextlib.redirect_stderr(err),
-    ):
-        patched.setattr(sys, "argv", ["pocketnas", *map(str, words)])
-        patched.setenv("OMP_WAIT_POLICY", "passive")
-        with pytest.raises(SystemExit) as ended:
-            main()
-    signal.signal(signal.SIGINT, handler)
-    return Done(int(ended.value.code or 0), out.getvalue(), err.getvalue())
-
-
-def refused(*words: str | Path, status: int = 2) -> str:
-    """The only line that a command wrote before it ended."""
-    done = program(*words)
-    assert done.returncode == status, done.stderr
-    assert done.stdout == ""
-    (line,) = done.stderr.splitlines()
-    assert line.startswith("pocketnas: ")
-    return line
-
-
-def answer(*words: str | Path) -> Any:
-    done = program(*words)
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    return json.loads(done.stdout)
 
 
 def write_table(path: Path, space: SearchSpace) -> LatencyTable:

@@ -13,14 +13,18 @@ from pathlib import Path
 
 import pytest
 
-from latency.opspec import EMPTY, OpSpec
+from latency.library import load_table
+from latency.opspec import EMPTY, OpSpec, zero
 from latency.predict import predict
 from latency.table import LatencyTable, TableInfo, TableRow
 from pocketnas.report.build import write_report
+from pocketnas.report.collect import collect
 from pocketnas.report.figure_curves import running_mean
+from pocketnas.report.figure_latency import latency_figure
 from pocketnas.report.palette import cividis, ink_on_cividis, tints
 from pocketnas.report.svg import tick_text, ticks
 from pocketnas.report.text import MINUS, count, duration, file_size, number, signed
+from pocketnas.taken_table import why_not_compared
 from pocketnas_base.errors import InputError
 from pocketnas_base.files import write_json, write_text
 from search.architecture import Architecture, assemble
@@ -628,3 +632,65 @@ def test_colours_span_their_scales() -> None:
     assert (cividis(0.0), cividis(1.0), cividis(7.0)) == ("#00224e", "#fee838", "#fee838")
     assert tints([7, 3, 5, 3]) == {3: 0, 5: 2, 7: 4}
     assert tints([3]) == {3: 2}
+
+
+@pytest.fixture
+def imported_run(tmp_path: Path) -> Path:
+    """A run that took the published Pixel 1 model over and was measured on this machine."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    mobile, pixel1 = load_space("mobile"), load_table("pixel1")
+    choices = [number % len(edge.candidates) for number, edge in enumerate(mobile.edges)]
+    run_dir = write_run(tmp_path / "imported", space=mobile, choices=choices)
+    pixel1.save(run_dir / "table.parquet")
+    prediction = predict(pixel1, Architecture.load(run_dir / "architecture.json").ops)
+    unknown = {"predicted_low_ms": None, "predicted_high_ms": None, "prediction_error_percent": None}
+    why = why_not_compared(pixel1.info, "local", "9f" * 32)
+    edit(run_dir / "summary.json", lambda v: v.update(unknown, predicted_ms=prediction.latency_ms, not_compared=why))
+    rows = [{**row, "predicted_ms": None, "predicted_low_ms": None, "predicted_high_ms": None}
+            for row in pq.read_table(run_dir / "rebench.parquet").to_pylist()]  # fmt: skip
+    pq.write_table(pa.Table.from_pylist(rows), run_dir / "rebench.parquet")
+    return run_dir
+
+
+def figure_of(run_dir: Path) -> str:
+    """The drawing of predicted and measured latencies."""
+    return str(latency_figure(collect(run_dir)).wide)
+
+
+def test_a_table_of_another_device_promises_nothing_of_this_one(imported_run: Path) -> None:
+    write_report(imported_run)
+    shown = page(imported_run)
+    summary = json.loads((imported_run / "summary.json").read_text())
+    assert "Latency not compared" in shown.said
+    assert summary["not_compared"] in shown.said
+    assert "the table was imported and is of Pixel 1, the files were measured on local" in shown.said
+    assert "Promise kept" not in shown.said
+    assert "Promise not kept" not in shown.said
+    assert "not compared with the prediction" in shown.said
+    # The curve of the search has its target; the bars of another device's times have none.
+    assert "<svg" in figure_of(imported_run)
+    assert 'class="target"' not in figure_of(imported_run)
+    assert "TFLite accuracy" in shown.said, "what does not depend on the device is checked all the same"
+
+
+def test_weights_below_nothing_are_shown_with_their_places_and_have_no_shares(imported_run: Path) -> None:
+    write_report(imported_run)
+    shown = page(imported_run)
+    pixel1, architecture = load_table("pixel1"), Architecture.load(imported_run / "architecture.json")
+    for block in predict(pixel1, architecture.ops).blocks:
+        assert f"{number(block.latency_ms)} ms" in shown.said
+    assert "its noise is not known" in shown.said
+    assert "there are no shares to draw" in shown.said
+    assert "Share of each block" not in (imported_run / "report.html").read_text()
+    assert pixel1.placed[3, zero(32, 56)] != pixel1.placed[4, zero(32, 56)], "one operator, two weights"
+    assert "the table's constant" in shown.said
+
+
+def test_a_table_measured_on_another_system_is_not_compared_either() -> None:
+    info = table_of(load_space("demo"), random.Random(0)).info
+    assert why_not_compared(info, "local", info.device_fingerprint or "") is None
+    why = why_not_compared(info, "local", "0a" * 32)
+    assert why is not None
+    assert "the table was measured on local, the files on local, another device or system" in why
