@@ -45,9 +45,11 @@ def spoiled(start_phone: Phones) -> Lookalike:
 def reach(phone: Lookalike, key: AdbKey) -> Device:
     environ = {"HOME": str(key.private.parent / "nobody"), "ADB_VENDOR_KEYS": str(key.private)}
     name = f"tcp:{phone.host}:{phone.port}"
-    return open_phone(
+    device = open_phone(
         name, channel=AdbShellChannel(name, lambda: TcpSocket(phone.host, phone.port), keys=lambda: adb_keys(environ))
     )
+    device.guard.__class__ = Calm
+    return device
 
 
 class Accident:
@@ -69,7 +71,15 @@ class Accident:
             self._pass_by()
 
 
-class Watched(PhoneGuard):
+class Calm(PhoneGuard):
+    """A guard that overlooks drift: this machine's noise is not what these tests are about."""
+
+    @property
+    def most_drift(self) -> float | None:
+        return None
+
+
+class Watched(Calm):
     """A guard under whose eyes an accident passes by."""
 
     accident: Accident
