@@ -77,18 +77,20 @@ class Supervised:
             (
                 f"a={self.marker[:half]};b={self.marker[half:]};d={DEVICE_FOLDER}/run/{self.tag}",
                 f"export {RUN_VARIABLE}={self.tag}",
+                # The watcher says why before it kills: its exit status might come too late.
+                "r=done;trap r=late USR1;trap r=gone USR2",
                 "trap '' HUP;umask 022;exec 2>/dev/null 3<&0 </dev/null",
                 *(_STREAMED_START if self.streamed else _BUFFERED_START),
                 f"setsid {' '.join(map(_quote, self.argv))} {output} 3<&- & p=$!",
                 "trap '' PIPE",
-                f"(read -t {max(1, math.ceil(self.timeout_s))} x <&3;r=$?;kill -9 -$p;kill -9 $p;"
-                "[ $r -gt 1 ] && exit 40;exit 41) & w=$!",
+                f"(read -t {max(1, math.ceil(self.timeout_s))} x <&3;[ $? -gt 1 ] && kill -USR1 $$ || kill -USR2 $$;"
+                "kill -9 -$p;kill -9 $p) >/dev/null & w=$!",
                 "wait $p;s=$?",
-                "kill -9 $w;wait $w",
-                "case $? in 40) r=late;; 41) r=gone;; *) r=done;; esac",
+                "[ $r = done ] || { kill -9 -$p;kill -9 $p;wait $p; }",
+                "kill -9 $w;wait $w;trap '' USR1 USR2",
                 "kill -9 -$p",
                 f"{'' if self.streamed else '[ $r = done ] || '}{kill_tagged(self.tag)}",
-                f'(read -t {_LAST_WORDS_S} x <&3;kill -9 $$;rm -rf "$d") & g=$!',
+                f'(read -t {_LAST_WORDS_S} x <&3;kill -9 $$;rm -rf "$d") >/dev/null & g=$!',
                 *(_STREAMED_END if self.streamed else _BUFFERED_END),
                 "kill -9 $g",
             )
@@ -122,9 +124,11 @@ def _quote(word: str) -> str:
 
 
 def kill_tagged(tag: str) -> str:
-    """The command that kills everything with a tag in its environment, whatever session it is in."""
+    """The command that kills everything with a tag in its environment, whatever session it is in, and what it has
+    started while it was looked for."""
     find = f"{RUN_VARIABLE}= grep -l {RUN_VARIABLE}={tag} /proc/[0-9]*/environ 2>/dev/null"
-    return f"for f in $({find}); do f=${{f#/proc/}};kill -9 ${{f%/environ}}; done"
+    kill = "for f in $l; do f=${f#/proc/};kill -9 ${f%/environ}; done"
+    return f'for i in 1 2 3 4 5; do l=$({find}); [ -n "$l" ] || break; {kill}; done'
 
 
 # A folder that is there already is that of the same message, which came twice.
