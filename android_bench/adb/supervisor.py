@@ -27,6 +27,7 @@ RUN_VARIABLE = "POCKETNAS_RUN"
 MAX_TRAILER_BYTES = 256
 # How long the phone's shell waits for somebody to read its last words.
 _LAST_WORDS_S = 60
+_STEP_S = 5
 
 End = Literal["done", "late", "gone"]
 
@@ -83,8 +84,11 @@ class Supervised:
                 *(_STREAMED_START if self.streamed else _BUFFERED_START),
                 f"setsid {' '.join(map(_quote, self.argv))} {output} 3<&- & p=$!",
                 "trap '' PIPE",
-                f"(read -t {max(1, math.ceil(self.timeout_s))} x <&3;[ $? -gt 1 ] && kill -USR1 $$ || kill -USR2 $$;"
-                "kill -9 -$p;kill -9 $p) >/dev/null & w=$!",
+                # It waits in steps, to notice when this script itself is gone: nobody else would end the stream then.
+                f"(t={max(1, math.ceil(self.timeout_s))};while read -t $((t<{_STEP_S}?t:{_STEP_S})) x <&3;q=$?;"
+                f"[ $q -gt 1 ] && [ $t -gt {_STEP_S} ] && kill -0 $$;do t=$((t-{_STEP_S}));done;"
+                "[ $q -gt 1 ] && kill -USR1 $$ || kill -USR2 $$;kill -9 -$p;kill -9 $p;"
+                f'kill -0 $$ || {{ {kill_tagged(self.tag)};rm -rf "$d"; }}) >/dev/null & w=$!',
                 "wait $p;s=$?",
                 "[ $r = done ] || { kill -9 -$p;kill -9 $p;wait $p; }",
                 "kill -9 $w;wait $w;trap '' USR1 USR2",

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from lookalike.lookalike import Lookalike
 from reaching import Reach, nothing_runs, over_program, over_tcp, within
 
 from android_bench.adb.phone_transport import PhoneTransport
-from android_bench.errors import DeviceLostError
+from android_bench.errors import DeviceLostError, MarkerMissingError
 from pocketnas_base.errors import DeviceError
 
 # A program with a child, a pipeline, and two children with sessions of their own, one of which holds the output.
@@ -183,3 +184,32 @@ def test_a_program_that_is_killed_on_the_phone_has_its_status(
             os.kill(program, signal.SIGKILL)
         assert lines.wait().exit_status == 137
     assert nothing_runs(shared_phone)
+
+
+def test_a_supervisor_that_is_killed_ends_the_stream_and_the_program(
+    shared_phone: Lookalike, transport: PhoneTransport
+) -> None:
+    """As Android does with programs in the background when memory is short."""
+
+    def kill_it() -> None:
+        within(10, lambda: sleepers(shared_phone) >= 4)
+        processes = shared_phone.processes()
+        pids = {process.pid for process in processes}
+        for process in processes:
+            if process.parent not in pids and "sleep" not in process.argv:
+                os.kill(process.pid, signal.SIGKILL)
+
+    threading.Thread(target=kill_it).start()
+    started = time.monotonic()
+    with pytest.raises(MarkerMissingError, match="did not say how sh ended: the connection was cut off"):
+        read_all(transport)
+    assert time.monotonic() - started < 15
+    assert nothing_runs(shared_phone)
+
+
+def test_a_time_out_longer_than_the_watchers_steps_is_kept(transport: PhoneTransport) -> None:
+    started = time.monotonic()
+    with pytest.raises(DeviceError, match="sleep took longer than 6 s"):
+        transport.run(("sleep", "60"), timeout_s=6)
+    assert 5.9 < time.monotonic() - started < 10
+    assert transport.run(("sleep", "5.5"), timeout_s=20).exit_status == 0
