@@ -19,18 +19,13 @@ NAMES = [
     "two words",
     "it's",
     'dou"ble',
-    "$HOME",
-    "`id`",
+    "$HOME `id`",
     "a\nb",
-    "a;b",
-    "*",
-    "?[x]",
+    "a;b*?[x]",
     "-rf",
     "--help",
-    "\\n",
-    "%s",
+    "\\n%s~",
     "größe 尺寸 🙂",
-    "~",
     "x" * 240,
 ]
 
@@ -66,7 +61,7 @@ def test_a_big_file_comes_back_as_it_went(place: Place, big: Path, tmp_path: Pat
     assert not any(name.endswith(".part") for name in listing(place))
 
 
-@pytest.mark.parametrize("size", [0, 1, 2047, 2048, 2049, 65536, 1024 * 1024 + 1])
+@pytest.mark.parametrize("size", [0, 1, 2049, 65536, 1024 * 1024 + 1])
 def test_a_file_of_any_size_comes_back_as_it_went(place: Place, size: int, tmp_path: Path) -> None:
     (tmp_path / "sent").write_bytes(random.Random(size).randbytes(size))
     place.transport.push(tmp_path / "sent", f"{place.folder}/file")
@@ -88,7 +83,7 @@ def test_a_hostile_name_is_a_name(place: Place, name: str, source: Path, tmp_pat
     assert (tmp_path / "back").read_bytes() == source.read_bytes()
 
 
-@pytest.mark.parametrize("name", ["it's", "a b", "-rf", "$HOME", "größe"])
+@pytest.mark.parametrize("name", ["it's $HOME", "-rf", "größe"])
 def test_a_hostile_name_on_this_host_is_a_name(place: Place, name: str, tmp_path: Path) -> None:
     (tmp_path / name).write_bytes(b"content")
     place.transport.push(tmp_path / name, f"{place.folder}/plain")

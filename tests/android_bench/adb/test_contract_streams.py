@@ -144,11 +144,11 @@ def test_a_program_that_only_complains_is_silent(place: Place) -> None:
 
 
 def test_a_reader_that_takes_its_time_is_not_taken_for_silence(place: Place) -> None:
-    with place.transport.stream(sh("echo a; echo b; sleep 0.2; echo c"), silence_s=0.6, max_line_bytes=100) as lines:
+    with place.transport.stream(sh("echo a; echo b; sleep 0.2; echo c"), silence_s=0.5, max_line_bytes=100) as lines:
         seen = []
         for line in lines:
             seen.append(line)
-            time.sleep(0.7)
+            time.sleep(0.6)
         assert lines.wait().exit_status == 0
     assert seen == [b"a", b"b", b"c"]
 

@@ -16,6 +16,7 @@ from lookalike.fixtures import AdbKey, AdbServer
 from lookalike.lookalike import Lookalike
 from reaching import Reach, nothing_runs, over_program, over_tcp, within
 
+from android_bench.adb import supervisor
 from android_bench.adb.phone_transport import PhoneTransport
 from android_bench.errors import DeviceLostError, MarkerMissingError
 from pocketnas_base.errors import DeviceError
@@ -186,6 +187,13 @@ def test_a_program_that_is_killed_on_the_phone_has_its_status(
     assert nothing_runs(shared_phone)
 
 
+@pytest.fixture
+def short_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The watcher on the phone looks around every second."""
+    monkeypatch.setattr(supervisor, "_STEP_S", 1)
+
+
+@pytest.mark.usefixtures("short_steps")
 def test_a_supervisor_that_is_killed_ends_the_stream_and_the_program(
     shared_phone: Lookalike, transport: PhoneTransport
 ) -> None:
@@ -207,9 +215,10 @@ def test_a_supervisor_that_is_killed_ends_the_stream_and_the_program(
     assert nothing_runs(shared_phone)
 
 
+@pytest.mark.usefixtures("short_steps")
 def test_a_time_out_longer_than_the_watchers_steps_is_kept(transport: PhoneTransport) -> None:
     started = time.monotonic()
-    with pytest.raises(DeviceError, match="sleep took longer than 6 s"):
-        transport.run(("sleep", "60"), timeout_s=6)
-    assert 5.9 < time.monotonic() - started < 10
-    assert transport.run(("sleep", "5.5"), timeout_s=20).exit_status == 0
+    with pytest.raises(DeviceError, match="sleep took longer than 2 s"):
+        transport.run(("sleep", "60"), timeout_s=2)
+    assert 1.9 < time.monotonic() - started < 6
+    assert transport.run(("sleep", "1.5"), timeout_s=20).exit_status == 0

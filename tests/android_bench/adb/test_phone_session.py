@@ -18,6 +18,7 @@ from lookalike.lookalike import Lookalike
 from reaching import Reach, nothing_runs, tcp_channel
 from tiny_models import Model
 
+from android_bench.adb import supervisor
 from android_bench.adb.lock import PhoneLock
 from android_bench.adb.phone import open_phone
 from android_bench.adb.phone_guard import PhoneGuard
@@ -156,19 +157,17 @@ def test_a_new_job_is_measured_alone_and_another_file_of_that_name_too(
 # What is not on the phone as it was
 
 
-@pytest.mark.parametrize("what", ["model", "reference"])
-def test_a_file_that_was_swapped_on_the_phone_is_put_there_again(
-    phone: Lookalike, device: Device, tflite_models: list[Model], quick: Protocol, store: SampleStore, what: str
+def test_files_that_were_swapped_on_the_phone_are_put_there_again(
+    phone: Lookalike, device: Device, tflite_models: list[Model], quick: Protocol, store: SampleStore
 ) -> None:
+    """Same name, other content: another model, and a reference that fits it."""
     job = tflite_models[0].job()
-    measure(device, [job], quick, store, tolerated=CALM)
-    blobs = {file.name: file for file in phone.path(f"{FOLDER}/blobs").iterdir()}
-    wanted = tflite_models[0].path if what == "model" else tflite_models[0].reference
-    (blob,) = [file for file in blobs.values() if file.read_bytes() == wanted.read_bytes()]
-    blob.write_bytes((tflite_models[1].path if what == "model" else tflite_models[1].reference).read_bytes())
-    other = dataclasses.replace(quick, seed=1)
-    key = measure(device, [job], other, store, tolerated=CALM)
-    assert blob.read_bytes() == wanted.read_bytes()
+    measure(device, [job], dataclasses.replace(quick, processes=1), store, tolerated=CALM)
+    blobs = {file.read_bytes(): file for file in phone.path(f"{FOLDER}/blobs").iterdir()}
+    for own, other in zip(dataclasses.astuple(tflite_models[0]), dataclasses.astuple(tflite_models[1]), strict=True):
+        blobs[own.read_bytes()].write_bytes(other.read_bytes())
+    key = measure(device, [job], dataclasses.replace(quick, processes=1, seed=1), store, tolerated=CALM)
+    assert {file.read_bytes(): file for file in phone.path(f"{FOLDER}/blobs").iterdir()} == blobs
     assert [row.voids for row in store.readings(key) if set(row.voids) - set(CALM)] == []
 
 
@@ -341,8 +340,15 @@ def test_a_measurement_on_other_cores_is_void_and_repeated(
 
 
 def test_a_runner_whose_end_was_not_told_is_void_and_repeated(
-    phone: Lookalike, device: Device, tflite_models: list[Model], quick: Protocol, store: SampleStore
+    phone: Lookalike,
+    device: Device,
+    tflite_models: list[Model],
+    quick: Protocol,
+    store: SampleStore,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(supervisor, "_STEP_S", 1)
+
     def kill_the_supervisor() -> None:
         processes = phone.processes()
         pids = {process.pid for process in processes}
