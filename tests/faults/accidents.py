@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -58,7 +59,10 @@ def _change_boot_id(stand: Stand) -> bool:
 
 
 def _fill(stand: Stand) -> bool:
-    stand.phone.fill()
+    try:
+        stand.phone.fill()
+    except subprocess.CalledProcessError:
+        return False  # more was written in between than was counted; the next message tries again
     return True
 
 

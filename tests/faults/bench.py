@@ -47,10 +47,14 @@ class Bench:
         for route in ROUTES:
             for name in (*_OPERATIONS, SESSION):
                 self._stand.reset(route)
+                transport = self._stand.patient_transport(route)
                 if name == SESSION:
-                    SessionCase(self._stand, self._models).suffer(route)
+                    SessionCase(self._stand, self._models).suffer(transport)
                 else:
-                    self._do(_OPERATIONS[name], Case(name, route, "none", "to_phone", 0, 0), None)
+                    _OPERATIONS[name].prepare(self._stand)
+                    self._stand.proxy.arm(None)
+                    _OPERATIONS[name].act(self._stand, transport)
+                transport.close()
                 for direction in DIRECTIONS:
                     passed = [message.name for message in self._stand.proxy.seen if message.direction == direction]
                     traces[name, route, direction] = passed
@@ -114,7 +118,7 @@ class Bench:
     def _session(self, case: Case, accident: Accident | None) -> tuple[bool, Exception | None]:
         session = SessionCase(self._stand, self._models, accident)
         self._stand.proxy.arm(self._fault(case, accident))
-        error = _caught(lambda: session.suffer(case.route))
+        error = _caught(lambda: session.suffer(self._stand.transport(case.route)))
         fired = self._settle()
         session.examine(case.route)
         self._stand.mend(case.route)

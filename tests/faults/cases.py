@@ -50,19 +50,22 @@ class Case:
 @dataclass(frozen=True)
 class Size:
     """How many cases are taken: wire faults of each small operation and of sessions, for each route; as many more that
-    damage or repeat what the phone is asked to do; and accidents of each kind in small operations and in sessions."""
+    aim at what the phone is asked to do and at what it answers; and accidents of each kind in small operations and in
+    sessions."""
 
     operation: Mapping[Route, int]
     session: Mapping[Route, int]
-    request: int
+    aimed: int
     accident: int
     session_accident: int
 
 
-FULL = Size({"adb-shell": 52, "adb": 26}, {"adb-shell": 70, "adb": 30}, request=6, accident=4, session_accident=6)
-QUICK = Size({"adb-shell": 5, "adb": 2}, {"adb-shell": 3, "adb": 2}, request=1, accident=1, session_accident=1)
+FULL = Size({"adb-shell": 44, "adb": 22}, {"adb-shell": 60, "adb": 26}, aimed=4, accident=3, session_accident=6)
+QUICK = Size({"adb-shell": 4, "adb": 1}, {"adb-shell": 3, "adb": 2}, aimed=1, accident=1, session_accident=1)
 
-_REQUEST_KINDS: tuple[Kind, ...] = ("corrupt unseen", "duplicate", "corrupt unseen")
+_AIMED_KINDS: tuple[Kind, ...] = ("corrupt unseen", "duplicate", "corrupt unseen")
+# Accidents that happen while a runner measures.
+_WHILE_IT_RUNS = ("runner killed", DAMAGED)
 # Accidents that mean something to a single command.
 _SMALL_ACCIDENTS = ("adbd killed", "reboot", "storage filled", "shell killed")
 
@@ -74,9 +77,10 @@ def plan(traces: Traces, size: Size, seed: int = 0) -> list[Case]:
     small: list[Case] = []
     for route in ROUTES:
         sessions += _wire(SESSION, route, traces, size.session[route], random)
+        sessions += _aimed(SESSION, route, traces, size.aimed, random)
         for operation in OPERATIONS:
             small += _wire(operation.name, route, traces, size.operation[route], random)
-            small += _requests(operation.name, route, traces, size.request, random)
+            small += _aimed(operation.name, route, traces, size.aimed, random)
     for name in (*ACCIDENTS, DAMAGED):
         sessions += _accidents(SESSION, name, traces, size.session_accident, random)
     for name in _SMALL_ACCIDENTS:
@@ -101,15 +105,16 @@ def _wire(operation: str, route: Route, traces: Traces, size: int, random: Rando
     return cases
 
 
-def _requests(operation: str, route: Route, traces: Traces, size: int, random: Random) -> list[Case]:
-    """What the phone is asked to do arrives as something else that looks right, or twice."""
-    asked = [number for number, name in enumerate(traces[operation, route, "to_phone"]) if name == "OPEN"]
-    chosen = [asked[(index + random.randrange(len(asked))) % len(asked)] for index in range(size)]
-    kinds = [_REQUEST_KINDS[(index + random.randrange(3)) % len(_REQUEST_KINDS)] for index in range(size)]
-    return [
-        Case(operation, route, kind, "to_phone", number, random.randrange(1 << 28) * 4 + 2)
-        for number, kind in zip(chosen, kinds, strict=True)
-    ]
+def _aimed(operation: str, route: Route, traces: Traces, size: int, random: Random) -> list[Case]:
+    """What the phone is asked to do arrives as something else that looks right, or twice; so does what it answers."""
+    cases = []
+    for direction, wanted in (("to_phone", "OPEN"), ("to_host", "ROW"), ("to_host", "BULK")):
+        passed = [number for number, name in enumerate(traces[operation, route, direction]) if name == wanted]
+        for index in range(size if passed else 0):
+            number = passed[(index + random.randrange(len(passed))) % len(passed)]
+            seed = random.randrange(1 << 28) * 4 + 2
+            cases.append(Case(operation, route, _AIMED_KINDS[index % len(_AIMED_KINDS)], direction, number, seed))
+    return cases
 
 
 def _accidents(operation: str, name: str, traces: Traces, size: int, random: Random) -> list[Case]:
@@ -117,10 +122,12 @@ def _accidents(operation: str, name: str, traces: Traces, size: int, random: Ran
     cases = []
     for index in range(size):
         route: Route = ROUTES[index % len(ROUTES)]
-        # What a runner writes comes while it runs, and the last that comes is not of one.
-        direction: Direction = "to_host" if name == "runner killed" else "to_phone"
-        total = len(traces[operation, route, direction]) * (2 if name == "runner killed" else 3) // 3
-        number = min(total - 1, int((index + random.random()) * total / size))
+        direction: Direction = "to_host" if name in _WHILE_IT_RUNS else "to_phone"
+        passed = traces[operation, route, direction]
+        # The last process is not of interest to what is noticed by the next.
+        rows = [number for number, what in enumerate(passed) if what == "ROW"][: passed.count("ROW") * 2 // 3]
+        places = rows if name in _WHILE_IT_RUNS else range(len(passed))
+        number = places[min(len(places) - 1, int((index + random.random()) * len(places) / size))]
         cases.append(Case(operation, route, name, direction, number, index))
     return cases
 

@@ -10,6 +10,7 @@ DIRECTIONS: tuple[Direction, ...] = ("to_phone", "to_host")
 
 HEADER_BYTES = 24
 _BEFORE_WORDS = b"\nsetsid "
+ROW_MARK = b'"samples_ns":['
 _HEADER = struct.Struct("<6I")
 
 
@@ -90,9 +91,10 @@ def _swapped(payload: bytes, seed: int) -> bytes | None:
 
 
 def _place(payload: bytes, seed: int) -> int:
-    """Anywhere; in every other request to run a program, among its words, where damage makes it another program."""
-    words = payload.find(_BEFORE_WORDS)
-    if words < 0 or seed % 4 < 2:
-        return seed % len(payload)
-    end = payload.find(b"\n", words)
-    return words + len(_BEFORE_WORDS) + seed % max(1, end - words - len(_BEFORE_WORDS))
+    """Anywhere; every other time where it tells most: among the words of a program that is to be run, where damage
+    makes it another program, and among the numbers that a runner measured."""
+    for mark, end in ((_BEFORE_WORDS, b"\n"), (ROW_MARK, b"]")):
+        start = payload.find(mark) + len(mark)
+        if start >= len(mark) and seed % 4 >= 2:
+            return start + seed % max(1, payload.find(end, start) - start)
+    return seed % len(payload)

@@ -15,7 +15,7 @@ from typing import Literal, Self
 
 from lookalike.ports import free_port
 
-from faults.messages import DAMAGE, DIRECTIONS, HEADER_BYTES, Direction, Message
+from faults.messages import DAMAGE, DIRECTIONS, HEADER_BYTES, ROW_MARK, Direction, Message
 
 Kind = Literal[
     "cut",
@@ -32,6 +32,7 @@ Kind = Literal[
     "act",
 ]
 DELAY_S = 0.05
+BULK_BYTES = 400
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,8 @@ class Fault:
 
 @dataclass(frozen=True)
 class Passed:
-    """One message that came by. size: of its payload, bytes."""
+    """One message that came by. name: of its command; ROW for a WRTE with what a runner measured, BULK for another
+    long one. size: of its payload, bytes."""
 
     direction: Direction
     name: str
@@ -140,7 +142,7 @@ class Proxy:
         with self._lock:
             count = self._counts[direction]
             self._counts[direction] += 1
-            self.seen.append(Passed(direction, message.name, len(message.payload)))
+            self.seen.append(Passed(direction, _name(message), len(message.payload)))
             if direction == "to_host" and message.name == "WRTE":
                 self.heard.setdefault((number, message.arg0), bytearray()).extend(message.payload)
             fault = self._fault
@@ -257,6 +259,12 @@ class _Link:
                 self._send(target, whole, direction)
             case _:
                 self._send(target, bytes(DAMAGE[fault.kind](message, fault.seed)), direction)
+
+
+def _name(message: Message) -> str:
+    if message.name != "WRTE":
+        return message.name
+    return "ROW" if ROW_MARK in message.payload else "BULK" if len(message.payload) > BULK_BYTES else "WRTE"
 
 
 def _read(source: socket.socket) -> Message | None:

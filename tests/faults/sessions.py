@@ -1,6 +1,7 @@
 """Whole sessions on the phone: what the store holds after a fault, and after the session has been taken up again."""
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 from tiny_tflite import conv_model, write_model
 
 from android_bench.adb.lock import PhoneLock
+from android_bench.adb.phone_transport import PhoneTransport
 from android_bench.adb.phone_workspace import BLOBS
 from android_bench.adb.quiet import JOURNAL
 from android_bench.adb.supervisor import DEVICE_FOLDER
@@ -23,6 +25,7 @@ from faults.accidents import Accident
 from faults.stand import Route, Stand
 from faults.verdicts import LeftOverError, LostError, WrongError
 from pocketnas_base.artifact import Artifact
+from pocketnas_base.errors import PocketNASError
 
 PROTOCOL = Protocol(
     processes=2, warmup_min_runs=1, warmup_min_ns=0, min_runs=5, min_ns=0, max_runs=50, sentinel_every=3
@@ -77,7 +80,7 @@ class Models:
 def deploy(stand: Stand, models: Models) -> None:
     """A first session without any fault: the runner lies on the phone then. Raises what it raises."""
     with SampleStore.open(stand.folder / "deploy.sqlite") as store:
-        _measure(stand, "adb-shell", models, store, [])
+        _measure(stand, stand.patient_transport("adb-shell"), models, store, [])
 
 
 class SessionCase:
@@ -93,10 +96,10 @@ class SessionCase:
         self._written: set[Row] = set()
         self._kept: list[Reading] = []
 
-    def suffer(self, route: Route) -> None:
+    def suffer(self, transport: PhoneTransport) -> None:
         """Measure while the fault happens. Raises PocketNASError when it says that it failed."""
         with SampleStore.open(self._path) as store:
-            _measure(self._stand, route, self._models, store, self._told)
+            _measure(self._stand, transport, self._models, store, self._told)
 
     def examine(self, route: Route) -> None:
         """After the connection has ended: nothing in the store is wrong, nothing that was told of is missing, and the
@@ -104,9 +107,9 @@ class SessionCase:
         self._written |= _written(self._stand)
         with SampleStore.open(self._path) as store:
             self._kept = self._check(store)
-            rows = sum(reading.role == "job" for reading in self._kept)
-            if rows < len(self._told):
-                raise LostError(f"{len(self._told)} measurements were told of, {rows} are in the store")
+            missing = Counter(self._told) - Counter(reading.job_id for reading in self._kept if reading.role == "job")
+            if missing:
+                raise LostError(f"told of, but not in the store: {dict(missing)}")
             self._check_accident(self._kept)
         changed = self._stand.unsettled()
         if changed and not self._stand.phone.path(JOURNAL).exists():
@@ -119,14 +122,15 @@ class SessionCase:
         """Measure again, without a fault: exactly what is missing, and everything is as it was before."""
         with SampleStore.open(self._path) as store:
             before = {(r.round, r.job_id) for r in self._kept if r.role == "job" and counts(r, TOLERATED)}
-            told: list[str] = []
-            self._free_lock(route)
-            _measure(self._stand, route, self._models, store, told)
+            try:
+                self._free_lock(route)
+                _measure(self._stand, self._stand.patient_transport(route), self._models, store, [])
+            except PocketNASError as error:
+                raise LostError(f"the second call, without a fault, failed: {error}") from error
             self._written |= _written(self._stand)
             found = self._check(store)
-            for was, now in zip(self._kept, found, strict=False):
-                if _row(was) != _row(now) or was.process != now.process:
-                    raise LostError(f"the measurement {_row(was)} is not what it was")
+            if [(r.process, _row(r)) for r in found[: len(self._kept)]] != [(r.process, _row(r)) for r in self._kept]:
+                raise LostError("what the store held is not there any more, or is not what it was")
             new = [r for r in found[len(self._kept) :] if r.role == "job"]
             again = [(r.round, r.job_id) for r in new if (r.round, r.job_id) in before]
             if again:
@@ -191,7 +195,7 @@ class SessionCase:
 
     def _free_lock(self, route: Route) -> None:
         """What a user does who is told that the phone is locked by a program of this host that is no more."""
-        transport = self._stand.transport(route)
+        transport = self._stand.patient_transport(route)
         try:
             state = PhoneLock(transport, transport.name).look()
             if state.state == "held":
@@ -208,8 +212,7 @@ class SessionCase:
             raise LeftOverError(f"left on the phone: {', '.join(left)}")
 
 
-def _measure(stand: Stand, route: Route, models: Models, store: SampleStore, told: list[str]) -> None:
-    transport = stand.transport(route)
+def _measure(stand: Stand, transport: PhoneTransport, models: Models, store: SampleStore, told: list[str]) -> None:
     try:
         device = stand.device(transport)
         measure(

@@ -15,7 +15,7 @@ from lookalike.ports import is_listening
 from lookalike.processes import Process
 
 from android_bench.adb.adb_program import AdbProgram, AdbProgramChannel
-from android_bench.adb.adb_shell_channel import AdbShellChannel, TcpSocket
+from android_bench.adb.adb_shell_channel import CONNECT_TIMEOUT_S, AdbShellChannel, TcpSocket
 from android_bench.adb.channel import Channel
 from android_bench.adb.keys import adb_keys
 from android_bench.adb.phone import identify, phone_info
@@ -78,7 +78,11 @@ class Stand:
 
     def transport(self, route: Route) -> PhoneTransport:
         """A way to the phone, with little patience."""
-        return HurriedTransport(self._channel(route), patience_s=PATIENCE_S)
+        return HurriedTransport(self._channel(route, PATIENCE_S), patience_s=PATIENCE_S)
+
+    def patient_transport(self, route: Route) -> PhoneTransport:
+        """A way to the phone for what must succeed, however busy this machine is."""
+        return PhoneTransport(self._channel(route, CONNECT_TIMEOUT_S))
 
     def device(self, transport: PhoneTransport) -> Device:
         """The phone, identified."""
@@ -123,7 +127,7 @@ class Stand:
             if self.phone.setting(name) != value
         ]
 
-    def _channel(self, route: Route) -> Channel:
+    def _channel(self, route: Route, connect_timeout_s: float) -> Channel:
         if route == "adb":
             return AdbProgramChannel(AdbProgram(str(self._server.program), self._server.env), self.name(route))
         environ = {"HOME": str(self.folder), "ADB_VENDOR_KEYS": str(self._key.private)}
@@ -132,7 +136,7 @@ class Stand:
             lambda: TcpSocket("127.0.0.1", self.proxy.port),
             keys=lambda: adb_keys(environ),
             consent_timeout_s=PATIENCE_S,
-            connect_timeout_s=PATIENCE_S,
+            connect_timeout_s=connect_timeout_s,
         )
 
     def _connect(self) -> None:
