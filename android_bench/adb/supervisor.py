@@ -20,10 +20,13 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from android_bench.transport import MAX_KEPT_BYTES
+from pocketnas_base.errors import DeviceError
 
 DEVICE_FOLDER = "/data/local/tmp/pocketnas"
 RUN_VARIABLE = "POCKETNAS_RUN"
 
+# The adb program tells its server the length in four hexadecimal digits; what it puts before the script counts too.
+MAX_SCRIPT_BYTES = 0xFFFF - 100
 MAX_TRAILER_BYTES = 256
 # How long the phone's shell waits for somebody to read its last words.
 _LAST_WORDS_S = 60
@@ -64,11 +67,14 @@ class Supervised:
             raise ValueError("a word of a command cannot hold a null byte")
 
     def script(self) -> str:
-        """The script, for `sh -c`, which first compares its hash."""
+        """The script, for `sh -c`, which first compares its hash. Raises DeviceError for one that is too long."""
         work = self._work()
         quoted = work.replace("'", "'\\''")
         sha256 = hashlib.sha256(work.encode()).hexdigest()
-        return f's=\'{quoted}\'\ncase $(print -nr -- "$s"|sha256sum) in {sha256}*) eval "$s";; esac'
+        script = f's=\'{quoted}\'\ncase $(print -nr -- "$s"|sha256sum) in {sha256}*) eval "$s";; esac'
+        if len(script.encode()) > MAX_SCRIPT_BYTES:
+            raise DeviceError(f"{self.argv[0]} cannot be started: its arguments are longer than a phone takes")
+        return script
 
     def _work(self) -> str:
         """What is to be done. The marker stands in two halves: a list of processes must not show it whole."""

@@ -16,7 +16,7 @@ from lookalike.fixtures import (
     start_phone,
 )
 from lookalike.lookalike import Lookalike, available
-from reaching import Place, Reach, over_program, over_tcp
+from reaching import Place, Reach, is_clean, over_program, over_tcp
 
 from android_bench.adb.phone_transport import PhoneTransport
 from android_bench.local import LocalTransport
@@ -49,6 +49,7 @@ def transport(shared_phone: Lookalike, reach: Reach) -> Iterator[PhoneTransport]
     transport = reach(shared_phone)
     yield transport
     transport.close()
+    assert is_clean(shared_phone)
 
 
 @pytest.fixture(params=["local", "tcp", "program"])
@@ -68,6 +69,7 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
     yield Place(transport, folder, phone)
     transport.run(("rm", "-rf", folder), timeout_s=30)
     transport.close()
+    assert is_clean(phone)
 
 
 @pytest.fixture

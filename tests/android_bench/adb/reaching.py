@@ -15,6 +15,7 @@ from android_bench.adb.adb_program import AdbProgram, AdbProgramChannel
 from android_bench.adb.adb_shell_channel import AdbShellChannel, TcpSocket
 from android_bench.adb.keys import adb_keys
 from android_bench.adb.phone_transport import PhoneTransport
+from android_bench.adb.supervisor import DEVICE_FOLDER
 from android_bench.transport import Transport
 
 GONE_WITHIN_S = 3.0
@@ -79,6 +80,15 @@ def within(seconds: float, happened: Callable[[], bool]) -> bool:
 def nothing_runs(phone: Lookalike, seconds: float = GONE_WITHIN_S) -> bool:
     """Whether the phone is quiet again within this time."""
     return within(seconds, lambda: phone.processes() == [])
+
+
+def is_clean(phone: Lookalike, seconds: float = GONE_WITHIN_S) -> bool:
+    """Whether neither a process nor a file of one that ran is left on the phone within this time."""
+
+    def nothing_is_left() -> bool:
+        return phone.processes() == [] and list(phone.path(f"{DEVICE_FOLDER}/run").iterdir()) == []
+
+    return within(seconds, nothing_is_left)
 
 
 def _children() -> set[int]:

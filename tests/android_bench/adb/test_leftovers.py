@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from lookalike.fixtures import AdbKey, AdbServer
 from lookalike.lookalike import Lookalike
-from reaching import Reach, nothing_runs, over_program, over_tcp, within
+from reaching import Reach, is_clean, nothing_runs, over_program, over_tcp, within
 
 from android_bench.adb import supervisor
 from android_bench.adb.phone_transport import PhoneTransport
@@ -23,7 +23,6 @@ from pocketnas_base.errors import DeviceError
 
 # A program with a child, a pipeline, and two children with sessions of their own, one of which holds the output.
 BROOD = "sleep 61 & sleep 62 | cat & setsid sleep 63 & setsid sleep 64 </dev/null >/dev/null 2>&1 & echo started; wait"
-RUNS = "/data/local/tmp/pocketnas/run"
 
 
 def read_all(transport: PhoneTransport) -> list[bytes]:
@@ -39,7 +38,7 @@ def test_a_time_out_leaves_no_process_and_no_file(shared_phone: Lookalike, trans
     with pytest.raises(DeviceError, match="took longer than 1 s"):
         transport.run(("sh", "-c", BROOD), timeout_s=1)
     assert nothing_runs(shared_phone)
-    assert list(shared_phone.path(RUNS).iterdir()) == []
+    assert is_clean(shared_phone)
 
 
 def test_a_program_that_ignores_every_signal_is_stopped_too(shared_phone: Lookalike, transport: PhoneTransport) -> None:
@@ -62,7 +61,7 @@ def test_an_interrupted_host_leaves_no_process_and_no_file(
         transport.run(("sh", "-c", BROOD), timeout_s=60) if how == "run" else read_all(transport)
     interrupt.join()
     assert nothing_runs(shared_phone)
-    assert within(3, lambda: list(shared_phone.path(RUNS).iterdir()) == [])
+    assert is_clean(shared_phone)
 
 
 @contextlib.contextmanager
@@ -115,7 +114,7 @@ def test_a_host_that_is_killed_leaves_no_process_and_no_file(
         host.send_signal(signal.SIGKILL)
         host.wait()
         assert nothing_runs(shared_phone, 3)
-    assert list(shared_phone.path(RUNS).iterdir()) == []
+    assert is_clean(shared_phone)
 
 
 def test_two_transports_use_one_phone_at_once(
@@ -171,7 +170,7 @@ def test_a_phone_that_loses_its_adbd_still_ends_what_ran(phone: Lookalike, adb_k
     assert nothing_runs(phone)
     phone.restart_adbd()
     assert transport.run(("echo", "back"), timeout_s=30).stdout == b"back\n"
-    assert list(phone.path(RUNS).iterdir()) == []
+    assert is_clean(phone)
     transport.close()
 
 
