@@ -27,8 +27,9 @@ from faults.verdicts import LeftOverError, LostError, WrongError
 from pocketnas_base.artifact import Artifact
 from pocketnas_base.errors import PocketNASError
 
+# Long enough that a runner is still at work when something happens upon its first lines.
 PROTOCOL = Protocol(
-    processes=2, warmup_min_runs=1, warmup_min_ns=0, min_runs=5, min_ns=0, max_runs=50, sentinel_every=3
+    processes=2, warmup_min_runs=1, warmup_min_ns=0, min_runs=200, min_ns=0, max_runs=200, sentinel_every=3
 )
 # A machine that does other things at the same time moves the sentinel by more than a tenth.
 TOLERATED = frozenset({"drift"})
@@ -53,7 +54,7 @@ class Models:
         for index, name in enumerate(("first", "second", UNCHECKED)):
             generator = np.random.default_rng(index)
             weights = generator.standard_normal((4 * (index + 1), 3), dtype=np.float32)
-            image = generator.standard_normal((1, 8, 8, 3), dtype=np.float32)
+            image = generator.standard_normal((1, 64, 64, 3), dtype=np.float32)
             path, fed, answer = (folder / f"{name}{suffix}" for suffix in (".tflite", ".in", ".out"))
             write_model(path, conv_model(weights, image.shape))
             image.tofile(fed)
