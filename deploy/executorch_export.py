@@ -69,6 +69,7 @@ def lower_operators(
 ) -> None:
     """Write the .pte of every operator, with its sample weights, to its path, on all cores.
 
+    The sample's input and output are written beside it (`samples.store_tensors`), in the memory order of the .pte.
     Raises ExportError naming the log, which is kept only then.
     """
     count = min(_MAX_WORKERS, os.cpu_count() or 1, -(-len(jobs) // _OPERATORS_PER_WORKER))

@@ -5,7 +5,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from deploy.executorch_export import example_input, lower
+from deploy.executorch_export import example_input, lower, takes_channels_last
 from deploy.workers import Job, serve
 from latency.opspec import OpSpec
 from pocketnas_base.files import write_bytes
@@ -16,10 +16,11 @@ def handle(job: Job) -> None:
     """Write the .pte that the job asks for."""
     value: Any = job
     if "op" in value:
-        from deploy.samples import operator_sample
+        from deploy.samples import operator_sample, store_tensors
 
         op = OpSpec.from_dict(value["op"])
         sample = operator_sample(op, value["seed"])
+        store_tensors(sample, Path(value["path"]).parent, channels_last=takes_channels_last(op))
         content = lower(sample.module, example_input(op, sample.input))
     else:
         import torch

@@ -9,27 +9,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
-from deploy.executorch_export import LOWERING_VERSION, lower_operators, takes_channels_last
-from deploy.samples import SAMPLE_VERSION, operator_sample
+from deploy.executorch_export import LOWERING_VERSION, lower_operators
+from deploy.samples import INPUT, REFERENCE, SAMPLE_VERSION, operator_sample, store_tensors
 from deploy.tflite_writer import WRITER_VERSION, write_tflite
 from latency.opspec import OpSpec
 from pocketnas_base.artifact import Artifact, Runtime
 from pocketnas_base.errors import ExportError, InputError
-from pocketnas_base.files import read_json, sha256_file, write_bytes, write_json
+from pocketnas_base.files import read_json, sha256_file, write_json
 from pocketnas_base.progress import Progress, silent
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 MODEL: dict[Runtime, str] = {"tflite": "model.tflite", "executorch": "model.pte"}
 """An operator's file inside its cache entry."""
 
-_INPUT, _REFERENCE, _RECORD = "input.bin", "reference.bin", "files.json"
+_RECORD = "files.json"
 _MAX_RECORD_BYTES = 4096
 
 
@@ -66,7 +59,7 @@ def export_operators(
 
     def keep(op: OpSpec, place: Path) -> None:
         nonlocal made
-        found[op] = _commit(op, runtime, seed, place, folders[op])
+        found[op] = _commit(runtime, place, folders[op])
         made += 1
         progress(len(found) - len(missing) + made, len(found), op.key)
 
@@ -79,7 +72,9 @@ def export_operators(
                 place.mkdir()
             if runtime == "tflite":
                 for op, place in zip(missing, places, strict=True):
-                    write_bytes(place / MODEL[runtime], write_tflite([op], [operator_sample(op, seed).module]))
+                    sample = operator_sample(op, seed)
+                    (place / MODEL[runtime]).write_bytes(write_tflite([op], [sample.module]))
+                    store_tensors(sample, place, channels_last=True)
                     keep(op, place)
             else:
                 jobs = [(op, place / MODEL[runtime]) for op, place in zip(missing, places, strict=True)]
@@ -102,13 +97,9 @@ def _entry_name(op: OpSpec, runtime: Runtime, seed: int) -> str:
     return f"{op.key}-{runtime}-{digest[:16]}"
 
 
-def _commit(op: OpSpec, runtime: Runtime, seed: int, place: Path, folder: Path) -> OperatorFile:
-    """Complete an entry beside its model file and put the whole of it in its place."""
-    sample = operator_sample(op, seed)
-    channels_last = runtime == "tflite" or takes_channels_last(op)
-    write_bytes(place / _INPUT, _raw(sample.input, channels_last))
-    write_bytes(place / _REFERENCE, _raw(sample.output, channels_last))
-    write_json(place / _RECORD, {name: sha256_file(place / name) for name in (MODEL[runtime], _INPUT, _REFERENCE)})
+def _commit(runtime: Runtime, place: Path, folder: Path) -> OperatorFile:
+    """Complete an entry, whose model, input and reference are there, and put the whole of it in its place."""
+    write_json(place / _RECORD, {name: sha256_file(place / name) for name in (MODEL[runtime], INPUT, REFERENCE)})
     shutil.rmtree(folder, ignore_errors=True)
     # Another process may have made the same entry meanwhile; its files are as good.
     with contextlib.suppress(OSError):
@@ -121,7 +112,7 @@ def _commit(op: OpSpec, runtime: Runtime, seed: int, place: Path, folder: Path) 
 
 def _read_entry(folder: Path, runtime: Runtime) -> OperatorFile | None:
     """The entry, if every file of it is what was written; None where it is missing or damaged."""
-    names = (MODEL[runtime], _INPUT, _REFERENCE)
+    names = (MODEL[runtime], INPUT, REFERENCE)
     try:
         recorded = read_json(folder / _RECORD, what="cache record", max_bytes=_MAX_RECORD_BYTES)
         sums = {name: sha256_file(folder / name) for name in names}
@@ -130,10 +121,4 @@ def _read_entry(folder: Path, runtime: Runtime) -> OperatorFile | None:
     if sums != recorded:
         return None
     artifact = Artifact(folder / MODEL[runtime], sums[MODEL[runtime]], runtime, "fp32")
-    return OperatorFile(artifact, folder / _INPUT, folder / _REFERENCE)
-
-
-def _raw(tensor: "Tensor", channels_last: bool) -> bytes:
-    value = tensor.permute(0, 2, 3, 1) if channels_last and tensor.ndim == 4 else tensor
-    array: NDArray[np.float32] = value.contiguous().numpy().astype("<f4")
-    return array.tobytes()
+    return OperatorFile(artifact, folder / INPUT, folder / REFERENCE)

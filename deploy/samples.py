@@ -2,7 +2,11 @@
 
 import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
 
 from latency.opspec import OpSpec
 from pocketnas_base.errors import InputError
@@ -14,6 +18,9 @@ if TYPE_CHECKING:
 
 SAMPLE_VERSION = 1
 """Raise it whenever the weights or the input drawn for an operator change: caches of operator files are keyed by it."""
+
+INPUT, REFERENCE = "input.bin", "reference.bin"
+"""An operator file's input, and the output that torch computes for it, in the folder of the model."""
 
 # So many values of every channel, at least, stand behind a batch norm's statistics.
 _STATISTICS_PIXELS = 512
@@ -50,6 +57,17 @@ def operator_sample(op: OpSpec, seed: int) -> OperatorSample:
         _randomise(module, op.in_channels, op.resolution, op.out_resolution)
         value = torch.randn(1, op.in_channels, op.resolution, op.resolution)
         return OperatorSample(module, value, module(value).contiguous())
+
+
+def store_tensors(sample: OperatorSample, folder: Path, *, channels_last: bool) -> None:
+    """Write a sample's input and output as raw little-endian float32: [1, H, W, C] if `channels_last`, else as torch.
+
+    Not synced one by one: whoever reads them compares their hashes.
+    """
+    for name, tensor in ((INPUT, sample.input), (REFERENCE, sample.output)):
+        value = tensor.permute(0, 2, 3, 1) if channels_last and tensor.ndim == 4 else tensor
+        array: NDArray[np.float32] = value.contiguous().numpy().astype("<f4")
+        (folder / name).write_bytes(array.tobytes())
 
 
 def network_sample(architecture: "Architecture", seed: int) -> "nn.Module":
