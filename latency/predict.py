@@ -1,10 +1,13 @@
-"""Predicted latency: the empty model once, and each operator's own share on top."""
+"""Predicted latency: one invocation, each operator's own share on top, and what whole networks say of such sums."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from latency.opspec import OpSpec
 from latency.table import LatencyTable
+
+Interval = Literal["networks", "rows"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +23,11 @@ class BlockLatency:
 class Prediction:
     """Predicted latency of a network.
 
-    latency_ms: invocation_ms + the sum of the blocks. low_ms, high_ms: it, more or less the rows' uncertainties, each
-    taken as independent and added in quadrature; they speak of the rows' noise, not of what a sum leaves out. None
-    where the table does not say how uncertain its rows are.
+    latency_ms: invocation_ms + the sum of the blocks, each corrected by the table's calibration where it has one.
+    sum_ms: the plain sum of the rows. low_ms, high_ms: the 95 % interval; None where the table does not say how
+    uncertain its rows are. interval: what it rests on: `networks`, the errors on measured networks that were left out
+    of the calibration; or `rows`, only the rows' noise, each taken as independent and added in quadrature, which does
+    not speak of what a sum leaves out.
     """
 
     latency_ms: float
@@ -30,24 +35,45 @@ class Prediction:
     high_ms: float | None
     invocation_ms: float
     blocks: tuple[BlockLatency, ...]
+    sum_ms: float
+    interval: Interval | None
 
 
 def operator_ms(table: LatencyTable, op: OpSpec, place: int | None = None) -> float:
-    """What `op` adds to a network at this place of its chain, in ms: its row less the empty model's, or its row where
-    rows are shares. 0 for Zero unless the table prices it. InputError without a row."""
+    """What `op` adds to a sum of rows at this place of its chain, in ms: its row less the empty model's, or its row
+    where rows are shares; no calibration in it. 0 for Zero unless the table prices it. InputError without a row."""
     if op.kind == "zero" and not table.prices_zero:
         return 0.0
     row = table.row(op, place)
     return row.latency_ms if table.info.rows == "share" else row.latency_ms - table.invocation_ms
 
 
+def predicted_ms(table: LatencyTable, op: OpSpec, place: int | None = None) -> float:
+    """What `op` is predicted to add to a network, in ms: `operator_ms`, corrected by the table's calibration."""
+    own_ms, calibration = operator_ms(table, op, place), table.info.calibration
+    return own_ms if calibration is None else calibration.operator_ms(op, own_ms)
+
+
+def constant_ms(table: LatencyTable) -> float:
+    """What a network is predicted to cost before any operator runs, in ms."""
+    calibration = table.info.calibration
+    return table.invocation_ms if calibration is None else calibration.constant_ms(table.invocation_ms)
+
+
 def predict(table: LatencyTable, ops: Sequence[OpSpec]) -> Prediction:
     """Predict the latency of a chain of operators. Raises InputError when the table lacks one of them."""
-    blocks = tuple(BlockLatency(op, operator_ms(table, op, place)) for place, op in enumerate(ops))
-    total = table.invocation_ms + sum(block.latency_ms for block in blocks)
+    constant = constant_ms(table)
+    blocks = tuple(BlockLatency(op, predicted_ms(table, op, place)) for place, op in enumerate(ops))
+    total = constant + sum(block.latency_ms for block in blocks)
+    plain = table.invocation_ms + sum(operator_ms(table, op, place) for place, op in enumerate(ops))
+    calibration = table.info.calibration
+    if calibration is not None:
+        half = total * calibration.half_width_percent / 100
+        return Prediction(total, total - half, total + half, constant, blocks, plain, "networks")
     noise = _noise_ms(table, ops)
-    low, high = (None, None) if noise is None else (total - noise, total + noise)
-    return Prediction(total, low, high, table.invocation_ms, blocks)
+    if noise is None:
+        return Prediction(total, None, None, constant, blocks, plain, None)
+    return Prediction(total, total - noise, total + noise, constant, blocks, plain, "rows")
 
 
 def _noise_ms(table: LatencyTable, ops: Sequence[OpSpec]) -> float | None:
@@ -64,7 +90,9 @@ def _noise_ms(table: LatencyTable, ops: Sequence[OpSpec]) -> float | None:
 
 @dataclass(frozen=True, slots=True)
 class CostModel:
-    """A table seen from a space: expected latency is fixed_ms + sum over edges of sum_i p_i * candidate_ms[edge][i].
+    """A table seen from a space, calibration included: expected latency is fixed_ms + sum over edges of
+    sum_i p_i * candidate_ms[edge][i]. It is linear in the choices, as every prediction is: what the search takes for
+    the latency of a network is what `predict` says of it.
 
     A cost may be negative: a reading's noise below the empty model's, or a weight of a linear model.
     """
@@ -94,9 +122,9 @@ def cost_model(
     chosen = [(before + number, op) for number, edge in enumerate(edges) for op in edge]
     table.require_at([*zip(places, fixed, strict=True), *chosen], needed_by=f"space {space}")
     return CostModel(
-        fixed_ms=table.invocation_ms
-        + sum(operator_ms(table, op, place) for place, op in zip(places, fixed, strict=True)),
+        fixed_ms=constant_ms(table)
+        + sum(predicted_ms(table, op, place) for place, op in zip(places, fixed, strict=True)),
         candidate_ms=tuple(
-            tuple(operator_ms(table, op, before + number) for op in edge) for number, edge in enumerate(edges)
+            tuple(predicted_ms(table, op, before + number) for op in edge) for number, edge in enumerate(edges)
         ),
     )

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from latency.correction import Calibration
 from pocketnas_base.artifact import Delegate, Precision, Runtime
 from pocketnas_base.errors import InputError
 
@@ -53,7 +54,8 @@ class TableInfo(BaseModel):
     the operator adds to a network, and the row `empty`, where there is one, is the constant on top.
     tolerated: the reasons why some measurements would have been void, had the user not overlooked them. runner: what
     measured, PocketNAS' own or an official tool. delegate: what it ran the operators on. A table belongs to one of
-    each: times of two are not to be mixed.
+    each: times of two are not to be mixed. calibration: what whole networks measured on the same device say of sums of
+    these rows; None: none were measured.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -82,6 +84,7 @@ class TableInfo(BaseModel):
     runner: Annotated[str, Field(min_length=1, max_length=200)] | None = OWN_RUNNER
     rows: RowsAre = "alone"
     source: TableSource | None = None
+    calibration: Calibration | None = None
 
     @model_validator(mode="after")
     def _measured_tables_know(self) -> "TableInfo":
@@ -91,6 +94,8 @@ class TableInfo(BaseModel):
                 raise ValueError(f"a measured table says its {unknown[0]}; one that does not needs a source")
             if self.rows != "alone":
                 raise ValueError("a measured table's rows are of operators alone; others need a source")
+        if self.calibration is not None and self.rows != "alone":
+            raise ValueError("only rows of operators alone are calibrated")
         return self
 
     @property

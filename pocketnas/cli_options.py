@@ -10,6 +10,7 @@ Devices = Annotated[
     list[str] | None,
     typer.Option("--device", "-d", help="`local`, an adb serial, or tcp:HOST:PORT; several are measured side by side."),
 ]
+OneDevice = Annotated[str | None, typer.Option("--device", "-d", help="`local`, an adb serial, or tcp:HOST:PORT.")]
 Processes = Annotated[
     int | None, typer.Option(min=1, max=1000, help="Fresh processes; left out, as many as the device needs.")
 ]

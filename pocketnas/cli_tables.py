@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pocketnas.cli_options import Delegate, Devices, Json, Processes, Runner, Runs, Table, Tolerate
+from pocketnas.cli_options import Delegate, Devices, Json, OneDevice, Processes, Runner, Runs, Table, Tolerate
 from pocketnas_base.errors import InputError
 
 table_app = typer.Typer(help="Latency tables: one row per operator of a space.", no_args_is_help=True)
@@ -40,6 +40,25 @@ def table_build(
         build(space, out, device or [], options)
     else:
         raise InputError("what to build? give a run's CONFIG.toml, or --space SPACE --out FILE.parquet")
+
+
+@table_app.command("calibrate")
+def table_calibrate(
+    table: Annotated[Path, typer.Argument(help="A measured table (.parquet), which is written anew.")],
+    device: OneDevice = None,
+    space: Annotated[str, typer.Option(help="The space it is of; left out, the built-in one it says it is of.")] = "",
+    networks: Annotated[
+        int | None, typer.Option(help="How many networks; left out, as many as their residual asks for.")
+    ] = None,
+    processes: Processes = None,
+    tolerate: Tolerate = None,
+    json: Json = False,
+) -> None:
+    """Measure whole networks, so that sums of rows become predictions."""
+    from pocketnas.calibrating import Budget
+    from pocketnas.commands.table_calibrate import calibrate_table
+
+    calibrate_table(table, space, device, Budget(networks, processes), tolerate or (), as_json=json)
 
 
 @table_app.command("show")

@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from android_bench.adb.phone import transport_kind
 from android_bench.device import LOCAL
 from android_bench.reasons import REASONS
+from latency.calibrate import MIN_NETWORKS
+from latency.correction import MAX_NETWORKS
 from pocketnas_base.artifact import Precision, Runtime
 from pocketnas_base.errors import InputError
 from pocketnas_base.files import read_bytes
@@ -20,6 +22,7 @@ MAX_CONFIG_BYTES = 1024 * 1024
 Steps = Annotated[int, Field(ge=1, le=100_000_000)]
 Rate = Annotated[float, Field(gt=0, le=100)]
 Share = Annotated[float, Field(ge=0, lt=1)]
+CalibrationNetworks = Annotated[int, Field(ge=MIN_NETWORKS, le=MAX_NETWORKS)]
 DeviceName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")]
 
 
@@ -38,13 +41,16 @@ class DataConfig(_Section):
 
 class TableConfig(_Section):
     """What the table is of, and how many fresh processes stand behind each row; left out, as many as the device
-    needs. use: a published table's name or a .parquet file, to be taken over instead of measuring one."""
+    needs. use: a published table's name or a .parquet file, to be taken over instead of measuring one. calibration: how
+    many whole networks are measured beside it, so that its sums become predictions; `auto`: as many as their residual
+    asks for; 0: none."""
 
     use: str | None = Field(default=None, min_length=1, max_length=4096)
     runtime: Runtime = "tflite"
     precision: Precision = "fp32"
     threads: int = Field(default=1, ge=1, le=64)
     processes: int | None = Field(default=None, ge=1, le=1000)
+    calibration: Literal["auto", 0] | CalibrationNetworks = "auto"
 
 
 class SearchConfig(_Section):

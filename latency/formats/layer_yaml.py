@@ -12,7 +12,7 @@ from pathlib import Path
 from latency.formats.layer_keys import Foreign, is_mobilenet_v3, key_of_operator, operator_of_key
 from latency.formats.plain_yaml import Fields, read_mappings, yaml_number
 from latency.opspec import OpSpec
-from latency.predict import operator_ms
+from latency.predict import constant_ms, predicted_ms
 from latency.provenance import TableInfo, TableSource
 from latency.rows import MAX_PLAUSIBLE_MS, TableRow
 from latency.table import LatencyTable
@@ -125,22 +125,23 @@ def layers_text(table: LatencyTable) -> str:
         raise InputError(f"the table of {table.name} prices Zero, which costs nothing in a ProxylessNAS table")
     ops = [op for op in table.rows if op.kind != "empty"]
     stems = [op for op in ops if op.kind == "conv" and key_of_operator(op).startswith("Conv-")]
-    if table.invocation_ms and not stems:
+    constant = constant_ms(table)
+    if constant and not stems:
         raise InputError(f"the table of {table.name} has no first convolution, 3x3, to count the invocation to")
     lines = [
         "# Latencies in milliseconds, as the search code of ProxylessNAS reads them.",
         f"# From a PocketNAS table: {table.name}.",
         "# mean: what the layer adds to a network. var / count: the square of its standard error.",
-        f"# Conv holds what one invocation costs as well, {table.invocation_ms!r} ms.",
+        f"# Conv holds what one invocation costs as well, {constant!r} ms.",
     ]
     for op in ops:
-        own = operator_ms(table, op)
+        own = predicted_ms(table, op)
         if own <= 0:
             raise InputError(
                 f"the table of {table.name}: {op.key} adds {own:.6f} ms, and a ProxylessNAS table holds times above 0; "
                 "measure it again (pocketnas table check names such rows)"
             )
-        mean = own + (table.invocation_ms if op in stems else 0.0)
+        mean = own + (constant if op in stems else 0.0)
         row = table.rows[op]
         variance = None
         if row.noise_ms is not None and row.samples is not None:

@@ -19,6 +19,8 @@ def predict_architecture(table_name: str, name_or_path: str, *, as_json: bool) -
                 "latency_ms": prediction.latency_ms,
                 "low_ms": prediction.low_ms,
                 "high_ms": prediction.high_ms,
+                "interval": prediction.interval,
+                "sum_ms": prediction.sum_ms,
                 "invocation_ms": prediction.invocation_ms,
                 "blocks": [{"op": b.op.key, "latency_ms": b.latency_ms} for b in prediction.blocks],
             }
@@ -34,5 +36,11 @@ def predict_architecture(table_name: str, name_or_path: str, *, as_json: bool) -
     print_table(["block", "operator", "latency ms", "share %"], rows, title=f"{architecture.name}: {table.name}")
     if prediction.low_ms is None or prediction.high_ms is None:
         print("interval not known: the table does not say how uncertain its rows are")
+        return
+    interval = f"{prediction.low_ms:.4f} to {prediction.high_ms:.4f} ms"
+    calibration = table.info.calibration
+    if calibration is None:
+        print(f"interval {interval} (noise of the rows, not of the sum; see pocketnas table calibrate)")
     else:
-        print(f"interval {prediction.low_ms:.4f} to {prediction.high_ms:.4f} ms (noise of the rows, not of the sum)")
+        measured = f"by {len(calibration.networks)} measured networks"
+        print(f"95 % interval {interval}, {measured}; the plain sum is {prediction.sum_ms:.4f} ms")

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from latency.opspec import OpSpec
 from latency.opspec import zero as zero_op
-from latency.predict import Prediction, operator_ms, predict
+from latency.predict import Prediction, predict, predicted_ms
 from latency.table import LatencyTable
 from pocketnas.report.records import (
     ManifestRecord,
@@ -143,7 +143,7 @@ def _candidate_ms(table: LatencyTable, at: OpSpec, name: str, place: int) -> flo
             )
         else:
             return None
-        return operator_ms(table, op, place)
+        return predicted_ms(table, op, place)
     except InputError:
         return None
 

@@ -2,9 +2,10 @@
 
 from functools import cached_property
 
-from latency.predict import CostModel, cost_model
+from latency.predict import CostModel
 from latency.table import LatencyTable
 from pocketnas.run_directory import RunDirectory
+from pocketnas.space_costs import costs_of
 from pocketnas_base.errors import InputError
 from pocketnas_base.progress import Progress
 from search.architecture import Architecture
@@ -63,9 +64,7 @@ class RunContext:
 
     def costs(self, table: LatencyTable) -> CostModel:
         """What each candidate of the space costs by the table."""
-        fixed = (*self.space.before, *self.space.after)
-        edges, before = [edge.candidates for edge in self.space.edges], len(self.space.before)
-        return cost_model(table, fixed, edges, space=self.space.name, before=before)
+        return costs_of(table, self.space)
 
     def architecture(self) -> Architecture:
         """The derived architecture. Raises InputError before the search has ended."""

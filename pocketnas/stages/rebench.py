@@ -14,20 +14,16 @@ from android_bench.session import measure
 from android_bench.statistics import Summary
 from android_bench.store import SampleStore
 from deploy.export import load_exported
-from deploy.operators import export_operators
-from latency.predict import operator_ms, predict
+from latency.predict import predict
 from latency.table import OWN_RUNNER, LatencyTable
-from pocketnas.cache import operator_cache
 from pocketnas.console import progress_bar
+from pocketnas.like_table import measure_like_table
 from pocketnas.measuring import NS_PER_MS, open_device, to_row
 from pocketnas.stages.context import RunContext
 from pocketnas.taken_table import why_not_compared
 from pocketnas_base.artifact import Artifact
 from pocketnas_base.errors import InputError
 from pocketnas_base.files import replacing
-
-SESSIONS = 6
-MOST_DRIFT_PERCENT = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +43,7 @@ def run(context: RunContext) -> str:
     compared = why_not_compared(table.info, device.id, device.info.fingerprint) is None
     if compared:
         table.require_measured_by(OWN_RUNNER, "cpu", needed_by="a run")
-        session = _session_like_the_tables(context, device, table, jobs)
-    else:
-        session = _session(context, device, jobs)
-    summaries, taken = session.summaries, session.readings
+    drift_percent, summaries, taken = _session(context, device, table if compared else None, jobs)
     rows: list[dict[str, object]] = []
     for subject in subjects:
         own = [r for r in taken if r.job_id == subject.job_id and r.artifact_sha256 == subject.artifact.sha256]
@@ -65,7 +58,7 @@ def run(context: RunContext) -> str:
                 **to_row(summaries[subject.job_id]).figures(),
                 "first_ms": float(np.median([reading.first_ns for reading in own])) / NS_PER_MS,
                 "load_ms": float(np.median([reading.load_ns for reading in own])) / NS_PER_MS,
-                "device_drift_percent": session.drift_percent,
+                "device_drift_percent": drift_percent,
                 **_predicted(context, table if compared else None, subject),
             }
         )
@@ -73,51 +66,27 @@ def run(context: RunContext) -> str:
     return ", ".join(f"{row['name']} {row['runtime']} {row['latency_ms']:.3f} ms" for row in rows)
 
 
-@dataclass(frozen=True, slots=True)
-class _Session:
-    """drift_percent: how much slower (+) than at the table's time the device ran the table's own operator; None where
-    the table is of another device."""
-
-    drift_percent: float | None
-    summaries: dict[str, Summary]
-    readings: list[Reading]
-
-
-def _session(context: RunContext, device: Device, jobs: list[Job], *, attempt: int = 0) -> _Session:
-    """Measure all jobs once."""
+def _session(
+    context: RunContext, device: Device, table: LatencyTable | None, jobs: list[Job]
+) -> tuple[float | None, dict[str, Summary], list[Reading]]:
+    """Measure all jobs: the device's drift since the table's time in %, summaries by job id, and all readings. table:
+    None where it is of another device, and the drift with it."""
     config, usual = context.config, networks_on(device)
     protocol = replace(
         usual,
         processes=config.rebench.processes or usual.processes,
         threads=config.table.threads,
-        seed=config.seed + attempt,
+        seed=config.seed,
     )
     with SampleStore.open(context.directory.samples) as store, progress_bar("rebench") as progress:
-        key = measure(device, jobs, protocol, store, tolerated=config.tolerate, progress=progress)
-        return _Session(None, latencies(store, key, tolerated=config.tolerate), readings(store, key))
-
-
-def _session_like_the_tables(context: RunContext, device: Device, table: LatencyTable, jobs: list[Job]) -> _Session:
-    """Measure all jobs in one session, together with the net's dearest operator as the table measured it.
-
-    Where that operator is not what it was, the device is busy with something else, and the session would compare
-    moments, not networks: it is repeated, at most `SESSIONS` times, and the one nearest the table's time is kept.
-    """
-    config = context.config
-    op = max(context.architecture().ops, key=lambda op: operator_ms(table, op))
-    file = export_operators([op], config.table.runtime, operator_cache(), seed=config.seed)[op]
-    witness = Job(f"table-{op.key}", file.artifact, (file.input_path,), (file.reference_path,))
-    best: tuple[float, _Session] | None = None
-    for attempt in range(SESSIONS):
-        session = _session(context, device, [*jobs, witness], attempt=attempt)
-        now_ms = to_row(session.summaries[witness.id]).latency_ms
-        drift = 100 * (now_ms / table.row(op).latency_ms - 1)
-        if best is None or abs(drift) < abs(best[0]):
-            best = drift, replace(session, drift_percent=drift)
-        if abs(drift) <= MOST_DRIFT_PERCENT:
-            break
-    assert best is not None
-    return best[1]
+        if table is None:
+            key = measure(device, jobs, protocol, store, tolerated=config.tolerate, progress=progress)
+            return None, latencies(store, key, tolerated=config.tolerate), readings(store, key)
+        ops = context.architecture().ops
+        taken = measure_like_table(
+            table, device, jobs, ops, protocol, store, tolerated=config.tolerate, progress=progress
+        )
+        return taken.drift_percent, taken.summaries, taken.readings
 
 
 def _subjects(context: RunContext) -> list[_Subject]:

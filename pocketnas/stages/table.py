@@ -1,6 +1,8 @@
 """Stage `table`: measure every operator of the space, or take over a table that somebody measured."""
 
 from pocketnas.cache import operator_cache
+from pocketnas.calibrating import Budget, calibrated
+from pocketnas.commands.table_calibrate import describe
 from pocketnas.console import progress_bar
 from pocketnas.measuring import measure_table, open_device, operator_jobs
 from pocketnas.stages.context import RunContext
@@ -21,5 +23,12 @@ def run(context: RunContext) -> str:
         table = measure_table(
             space, device, config.table, jobs, directory.samples, config.seed, progress, tolerated=config.tolerate
         )
+    if config.table.calibration != 0:
+        budget = Budget(None if config.table.calibration == "auto" else config.table.calibration)
+        with progress_bar("networks") as progress:
+            table = calibrated(
+                table, space, device, directory.samples, budget=budget, tolerated=config.tolerate, progress=progress
+            )
     table.save(directory.table)
-    return f"{len(table.rows)} operators, invocation {table.invocation_ms * 1000:.1f} us"
+    told = f"{len(table.rows)} operators, invocation {table.invocation_ms * 1000:.1f} us"
+    return told if table.info.calibration is None else f"{told}; {describe(table.info.calibration)}"

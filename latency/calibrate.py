@@ -1,0 +1,164 @@
+"""Fitting the correction: as much of it as networks left out of the fit bear witness to, and no more."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from latency.correction import (
+    Calibration,
+    CalibrationNetwork,
+    CorrectionKind,
+    constant_terms,
+    operator_terms,
+    other_terms,
+    share_terms,
+)
+from latency.opspec import OpSpec
+from latency.predict import operator_ms
+from latency.table import LatencyTable
+from pocketnas_base.errors import InputError
+
+FloatArray = NDArray[np.float64]
+
+MIN_NETWORKS = 6
+"""A spread estimated from fewer says next to nothing."""
+CONFIDENCE = 0.95
+# How strongly weights are held at the plain sum's: the variance of what is left over divided by that of what a term
+# adds, both relative to a latency. From hardly at all to all but fixed.
+PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+# Further networks pay while they would narrow the interval by so many percentage points of a latency.
+WORTH_PERCENT = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredNetwork:
+    """A whole network and its latency on the table's device, stated as the table's rows are."""
+
+    name: str
+    ops: tuple[OpSpec, ...]
+    latency_ms: float
+    high_ms: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Fit:
+    kind: CorrectionKind
+    weights: dict[str, float]
+    left_out_errors: FloatArray
+
+    @property
+    def residual(self) -> float:
+        return float(np.sqrt(np.mean(self.left_out_errors**2)))
+
+
+def calibrate(
+    table: LatencyTable, networks: Sequence[MeasuredNetwork], *, drift_percent: float | None = None
+) -> Calibration:
+    """The correction of a table's sums that these networks speak for.
+
+    Each kind of correction is a ridge regression of measured latencies, errors relative, on the terms of
+    `latency.correction`, drawn towards the plain sum. A richer kind is taken only where its errors on networks left out
+    of the fit are smaller than a simpler one's by more than the standard error of that difference (the rule of Breiman
+    et al. 1984, section 3.4.3, on paired differences).
+    Raises InputError for fewer than `MIN_NETWORKS` networks, a table whose rows are not of operators alone, or one that
+    lacks an operator.
+    """
+    if table.info.rows != "alone":
+        raise InputError(f"the table of {table.name} is a linear model already; only measured rows are calibrated")
+    if len(networks) < MIN_NETWORKS:
+        raise InputError(f"a calibration needs at least {MIN_NETWORKS} measured networks, not {len(networks)}")
+    for network in networks:
+        table.require(network.ops, needed_by=f"network {network.name}")
+    fits = [_fit(table, networks, kind) for kind in get_args(CorrectionKind)]
+    chosen = fits[0]
+    for fit in fits[1:]:
+        if _is_better(fit, chosen):
+            chosen = fit
+    return Calibration(
+        kind=chosen.kind,
+        coefficients=chosen.weights,
+        residual_percent=100 * chosen.residual,
+        half_width_percent=100 * _half_width(chosen.residual, len(networks)),
+        tried={fit.kind: 100 * fit.residual for fit in fits},
+        networks=tuple(_record(table, network) for network in networks),
+        drift_percent=drift_percent,
+        date_utc=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def worth_more(calibration: Calibration) -> bool:
+    """Whether as many networks again would narrow the interval by `WORTH_PERCENT` percentage points, were the residual
+    to stay what it is."""
+    count, residual = len(calibration.networks), calibration.residual_percent
+    return _half_width(residual, count) - _half_width(residual, 2 * count) > WORTH_PERCENT
+
+
+def _half_width(residual: float, count: int) -> float:
+    """Student's t over errors that were each made on a network left out: the scatter of a prediction is in them."""
+    from scipy.stats import t
+
+    return float(t.ppf((1 + CONFIDENCE) / 2, count - 1)) * residual
+
+
+def _is_better(fit: _Fit, than: _Fit) -> bool:
+    gains = than.left_out_errors**2 - fit.left_out_errors**2
+    return bool(gains.mean() > gains.std(ddof=1) / np.sqrt(len(gains)))
+
+
+def _fit(table: LatencyTable, networks: Sequence[MeasuredNetwork], kind: CorrectionKind) -> _Fit:
+    measured = np.array([network.latency_ms for network in networks])
+    shares, others = share_terms(kind, table.rows), other_terms(kind)
+    names = [*shares, *others]
+    terms = np.array([_terms(table, network.ops, kind, names) for network in networks]) / measured[:, None]
+    prior = np.array([1.0] * len(shares) + [0.0] * len(others))
+    if kind == "sum":
+        return _Fit(kind, {"sum": 1.0}, terms @ prior - 1)
+    everyone = np.arange(len(networks))
+    best: tuple[float, float, FloatArray] | None = None
+    for penalty in PENALTIES:
+        errors = np.array(
+            [terms[i] @ _weights(terms[everyone != i], prior, penalty) - 1 for i in everyone], dtype=np.float64
+        )
+        score = float(np.mean(errors**2))
+        if best is None or score < best[0]:
+            best = score, penalty, errors
+    assert best is not None
+    _, penalty, errors = best
+    weights = _weights(terms, prior, penalty)
+    return _Fit(kind, dict(zip(names, map(float, weights), strict=True)), errors)
+
+
+def _weights(terms: FloatArray, prior: FloatArray, penalty: float) -> FloatArray:
+    """Ridge regression of 1 on relative terms [networks, terms], drawn towards `prior`, each term in units of what it
+    contributes on average."""
+    units = np.sqrt(np.mean(terms**2, axis=0))
+    units[units == 0] = 1.0  # a term that no network has keeps its prior
+    scaled = terms / units
+    gram = scaled.T @ scaled + penalty * np.eye(len(prior))
+    moved = np.linalg.solve(gram, scaled.T @ (1 - terms @ prior))
+    return np.asarray(prior + moved / units)
+
+
+def _terms(table: LatencyTable, ops: Sequence[OpSpec], kind: CorrectionKind, names: Sequence[str]) -> list[float]:
+    total = dict.fromkeys(names, 0.0)
+    for part in [
+        constant_terms(kind, table.invocation_ms),
+        *(operator_terms(kind, op, operator_ms(table, op)) for op in ops),
+    ]:
+        for name, value in part.items():
+            total[name] += value
+    return [total[name] for name in names]
+
+
+def _record(table: LatencyTable, network: MeasuredNetwork) -> CalibrationNetwork:
+    return CalibrationNetwork(
+        name=network.name,
+        ops=tuple(op.key for op in network.ops),
+        sum_ms=table.invocation_ms + sum(operator_ms(table, op) for op in network.ops),
+        measured_ms=network.latency_ms,
+        high_ms=network.high_ms,
+    )

@@ -1,0 +1,59 @@
+"""`pocketnas table calibrate`: whole networks on the table's device, so that sums of its rows become predictions."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from latency.correction import Calibration
+from latency.table import LatencyTable
+from pocketnas.calibrating import Budget, calibrated, check_calibratable
+from pocketnas.console import print_json, print_table, progress_bar, say
+from pocketnas.device_names import resolve_device
+from pocketnas.measuring import open_device
+from search.space import load_space
+
+
+def calibrate_table(
+    path: Path, space_name: str, device_name: str | None, budget: Budget, tolerated: Sequence[str], *, as_json: bool
+) -> None:
+    """Measure networks of the table's space and write the table anew, with its calibration; samples are kept beside it,
+    so that a second call goes on. Raises what `calibrated` raises."""
+    table = LatencyTable.load(path)
+    space = load_space(space_name or table.info.space or "")
+    check_calibratable(table, space)
+    device = open_device(resolve_device(device_name, {}), say=say)
+    with progress_bar("networks") as progress:
+        done = calibrated(
+            table,
+            space,
+            device,
+            path.with_suffix(".sqlite"),
+            budget=budget,
+            tolerated=tolerated,
+            progress=progress,
+        )
+    done.save(path)
+    calibration = done.info.calibration
+    assert calibration is not None
+    if as_json:
+        print_json(calibration.model_dump(mode="json"))
+        return
+    print_networks(calibration)
+    print(f"{path}: {describe(calibration)}")
+
+
+def print_networks(calibration: Calibration) -> None:
+    """Every network: its sum beside its measurement."""
+    rows = []
+    for each in calibration.networks:
+        off = 100 * (each.sum_ms / each.measured_ms - 1)
+        rows.append([each.name, f"{each.measured_ms:.4f}", f"{each.sum_ms:.4f}", f"{off:+.1f}"])
+    print_table(["network", "measured ms", "sum ms", "off %"], rows, title=f"{len(rows)} networks")
+
+
+def describe(calibration: Calibration) -> str:
+    """What was found, in a sentence."""
+    kind = "no correction" if calibration.kind == "sum" else f"correction {calibration.kind}"
+    return (
+        f"{kind}, from {len(calibration.networks)} networks: off by {calibration.residual_percent:.2f} % where left out"
+        f" (the plain sum {calibration.tried['sum']:.2f} %), 95 % interval \u00b1{calibration.half_width_percent:.1f} %"
+    )
