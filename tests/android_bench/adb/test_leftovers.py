@@ -48,6 +48,15 @@ def test_a_program_that_ignores_every_signal_is_stopped_too(shared_phone: Lookal
     assert nothing_runs(shared_phone)
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """A shell that starts the tests in the background has them ignore Ctrl-C, and Python leaves that so."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("how", ["run", "stream"])
 def test_an_interrupted_host_leaves_no_process_and_no_file(
     shared_phone: Lookalike, transport: PhoneTransport, how: str
