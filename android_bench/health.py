@@ -12,13 +12,14 @@ from android_bench.parsers.battery import BatteryState, parse_battery
 from android_bench.parsers.cpu import CPU_FILES, Core, cpu_state
 from android_bench.parsers.files import parse_files
 from android_bench.parsers.power import PowerState, parse_low_power, parse_power
-from android_bench.parsers.proc import CoreTicks, Memory, parse_loadavg, parse_meminfo, parse_stat
+from android_bench.parsers.proc import CoreTicks, Memory, parse_loadavg, parse_meminfo, parse_pressure, parse_stat
 from android_bench.parsers.thermal import ThermalState, parse_thermal
 from android_bench.parsers.zones import ZONE_FILES, ZoneTemperature, zone_temperatures
 from android_bench.transport import Transport
 
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
-_FILES = ("/proc/loadavg", "/proc/stat", "/proc/meminfo", _BOOT_ID, *CPU_FILES, *ZONE_FILES)
+_PRESSURE = "/proc/pressure/cpu"
+_FILES = ("/proc/loadavg", "/proc/stat", _PRESSURE, "/proc/meminfo", _BOOT_ID, *CPU_FILES, *ZONE_FILES)
 _TIMEOUT_S = 30.0
 # `dumpsys power` prints hundreds of kilobytes; these are the lines that its parser reads.
 _POWER_LINES = (
@@ -47,7 +48,8 @@ T = TypeVar("T")
 @dataclass(frozen=True, slots=True)
 class CoreHealth:
     """One core at one moment. hardware_max_khz: what it can; max_freq_khz: what it is allowed. busy, steal: clock ticks
-    since boot, as /proc/stat counts them; steal is time that the hypervisor gave to another machine."""
+    since boot, as /proc/stat counts them; steal is time that the hypervisor gave to another machine. idle_ticks: the
+    rest."""
 
     number: int
     online: bool | None
@@ -57,6 +59,7 @@ class CoreHealth:
     cur_freq_khz: int | None
     busy_ticks: int | None
     steal_ticks: int | None
+    idle_ticks: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,7 @@ class PhoneHealth:
 @dataclass(frozen=True, slots=True)
 class HealthSnapshot:
     """One device at one moment. load_1min: its one-minute load average. runnable: tasks that wanted a core. phone: what
-    only Android tells."""
+    only Android tells. cpu_stalled_us: time since boot in which at least one task wanted a core and had none."""
 
     taken_at: str
     boot_id: str | None
@@ -106,6 +109,7 @@ class HealthSnapshot:
     cores: tuple[CoreHealth, ...]
     temperatures: tuple[ZoneTemperature, ...]
     phone: PhoneHealth | None = None
+    cpu_stalled_us: int | None = None
 
 
 def snapshot(transport: Transport, *, android: bool) -> HealthSnapshot:
@@ -136,6 +140,7 @@ def from_files(files: Mapping[str, str], phone: PhoneHealth | None = None) -> He
         cores=_cores(cpu_state(files).cores, stat.cores if stat else ()),
         temperatures=zone_temperatures(files),
         phone=phone,
+        cpu_stalled_us=_readable(parse_pressure, files.get(_PRESSURE)),
     )
 
 
@@ -155,6 +160,7 @@ def _cores(clocks: tuple[Core, ...], ticks: tuple[CoreTicks, ...]) -> tuple[Core
                 clock.scaling_cur_freq_khz if clock else None,
                 tick.busy if tick else None,
                 tick.steal if tick else None,
+                tick.idle if tick else None,
             )
         )
     return tuple(found)

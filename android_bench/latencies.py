@@ -1,12 +1,13 @@
 """The latencies of a session, from its stored readings."""
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from android_bench.reading import Reading, counts
-from android_bench.statistics import Summary, drift_factors, summarise, summarise_stated
+from android_bench.statistics import Summary, drift_factors, is_settled, summarise, summarise_stated
 from android_bench.store import SampleStore
 from pocketnas_base.errors import InputError
 
@@ -30,6 +31,7 @@ def latencies(
     """
     found = [reading for reading in readings(store, session_key) if counts(reading, tolerated)]
     drift = drift_of(found) if correct_drift else {}
+    protocol = next(session.protocol for session in store.sessions() if session.key == session_key)
     jobs: dict[str, list[Reading]] = defaultdict(list)
     for reading in found:
         if reading.role == "job":
@@ -38,8 +40,16 @@ def latencies(
     for job_id, taken in jobs.items():
         newest = [reading for reading in taken if reading.artifact_sha256 == taken[-1].artifact_sha256]
         factors = [drift.get((reading.process, reading.sequence), 1.0) for reading in newest]
-        summaries[job_id] = _summary(newest, factors)
+        settled = _settled([reading.median_ns for reading in newest], protocol)
+        summaries[job_id] = replace(_summary(newest, factors), settled=settled)
     return summaries
+
+
+def _settled(medians: Sequence[float], protocol: Mapping[str, object]) -> bool | None:
+    least, within = protocol.get("min_processes"), protocol.get("settled_within")
+    if not isinstance(least, int) or not isinstance(within, int | float):
+        return None  # a session of before this was asked
+    return is_settled(medians, least, within)
 
 
 def _summary(taken: Sequence[Reading], factors: Sequence[float]) -> Summary:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from android_bench.checksum import seal
 from android_bench.protocol import Protocol
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 PROFILE_RUNS = 20
 
 
@@ -40,7 +40,7 @@ def render(protocol: Protocol, runtime_version: str, models: Sequence[PlannedMod
     }
     durations = {
         name: getattr(protocol, name)
-        for name in ("warmup_min_runs", "warmup_min_ns", "min_runs", "min_ns", "max_runs", "max_ns")
+        for name in ("warmup_min_runs", "warmup_min_ns", "warmup_max_ns", "min_runs", "min_ns", "max_runs", "max_ns")
     }
     lines: list[dict[str, object]] = [settings]
     for model in models:

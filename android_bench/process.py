@@ -43,7 +43,8 @@ class RoundProcess(ABC):
     """What measures one round. Everything is in the store as soon as it is known.
 
     profile: also ask what each operator of each job takes, apart from timing. measured: told of each job's measurement
-    that counts. kept: the measurements so far. voided: why some of them do not count.
+    that counts. kept: the measurements so far. voided: why some of them do not count. cpu_ns: what the process took of
+    the cores, once it has said so.
     """
 
     def __init__(
@@ -61,6 +62,7 @@ class RoundProcess(ABC):
         self._steps, self._profile, self._measured = steps, profile, measured
         self.kept: list[Kept] = []
         self.voided: list[Reason] = []
+        self.cpu_ns: int | None = None
 
     @abstractmethod
     def files(self) -> list[KnownFile]:
@@ -157,6 +159,7 @@ class RunnerProcess(RoundProcess):
                     raise MeasurementError(f"the {self._name} says that it is one for {line.runtime} on {line.abi}")
             elif isinstance(line, DoneLine):
                 ended = True
+                self.cpu_ns = line.cpu_ns
             elif isinstance(line, ProfileLine) or (isinstance(line, ErrorLine) and line.kind == "profile"):
                 if not self._profile or at == 0 or (line.sequence, line.id) != (at - 1, steps[at - 1].job.id):
                     raise MeasurementError(f"the {self._name} sent a profile of {line.id}, which nobody asked for")

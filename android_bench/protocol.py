@@ -16,16 +16,22 @@ class Protocol:
     """The settings of one session. A process is the unit of replication: what ruins repeatability differs between
     processes, not between the invocations inside one.
 
-    processes: fresh processes per runtime; each measures every model once, in an order of its own.
-    warmup_min_runs, warmup_min_ns: both are reached before timing starts. min_runs, min_ns: both are reached before
-    timing ends, unless max_runs or max_ns is reached first. sentinel_every: the sentinel model is measured again
+    processes: fresh processes per runtime, at most; each measures every model once, in an order of its own. A model
+    that is known well enough after min_processes or more is left out of those that follow: where the 95 % interval of
+    its latency (`statistics.Summary.floor_ns`) is no wider than settled_within to either side, as a share of it.
+    warmup_min_runs, warmup_min_ns: both are reached before timing starts; warm-up goes on after them until the model
+    is no longer getting faster, for up to warmup_max_ns. min_runs, min_ns: both are reached before timing ends, unless
+    max_runs or max_ns is reached first. sentinel_every: the sentinel model is measured again
     after so many models, at the start and at the end of each process. threads: of the runtime. cores: what the
     runner is pinned to; None leaves the choice to the device.
     """
 
     processes: int = 20
+    min_processes: int = 5
+    settled_within: float = 0.01
     warmup_min_runs: int = 5
     warmup_min_ns: int = 3_000_000
+    warmup_max_ns: int = 30_000_000
     min_runs: int = 10
     min_ns: int = 12_000_000
     max_runs: int = 10_000
@@ -38,8 +44,10 @@ class Protocol:
     def __post_init__(self) -> None:
         limits = {
             "processes": (1, MAX_PROCESSES),
+            "min_processes": (1, MAX_PROCESSES),
             "warmup_min_runs": (0, MAX_RUNS),
-            "warmup_min_ns": (0, MAX_NS),
+            "warmup_max_ns": (0, MAX_NS),
+            "warmup_min_ns": (0, self.warmup_max_ns),
             "max_runs": (1, MAX_RUNS),
             "min_runs": (1, self.max_runs),
             "max_ns": (1, MAX_NS),
@@ -52,6 +60,8 @@ class Protocol:
             value = getattr(self, name)
             if type(value) is not int or not low <= value <= high:
                 raise InputError(f"{name} must be a whole number from {low} to {high}, not {value!r}")
+        if not 0 <= self.settled_within < 1:
+            raise InputError(f"settled_within must be a share from 0 to below 1, not {self.settled_within!r}")
         if self.cores is not None and len(set(self.cores)) < self.threads:
             raise InputError(f"{self.threads} threads need as many cores, not {list(self.cores)}")
 
@@ -77,6 +87,7 @@ NETWORKS = Protocol(
     processes=30,
     warmup_min_runs=3,
     warmup_min_ns=10_000_000,
+    warmup_max_ns=200_000_000,
     min_runs=5,
     min_ns=25_000_000,
     max_ns=10_000_000_000,
@@ -86,11 +97,12 @@ NETWORKS = Protocol(
 
 # A phone that has been quieted is disturbed less often than a machine shared with others, and a process costs more
 # there: fewer, longer processes, so that nine tenths of the time are timed inference.
-PHONE_OPERATORS = Protocol(processes=8, warmup_min_ns=5_000_000, min_ns=200_000_000)
+PHONE_OPERATORS = Protocol(processes=8, warmup_min_ns=5_000_000, warmup_max_ns=200_000_000, min_ns=200_000_000)
 PHONE_NETWORKS = Protocol(
     processes=10,
     warmup_min_runs=3,
     warmup_min_ns=50_000_000,
+    warmup_max_ns=1_000_000_000,
     min_runs=5,
     min_ns=500_000_000,
     max_ns=10_000_000_000,

@@ -34,7 +34,8 @@ class Reading:
     whole series of them has one number. round: which of the protocol's processes it counts for; a round that was
     interrupted has several processes. load_ns, first_ns: None where the tool does not say. voids: the ids of the
     reasons why it should not be counted. stated: what a tool that prints no samples says of them; there are none then.
-    coverage: of the graph by delegates, where the tool says so.
+    coverage: of the graph by delegates, where the tool says so. warmup_stable, cpu_ns, waited_ns: as in
+    `results.MeasurementLine`; None in samples of before they were asked for.
     """
 
     process: int
@@ -59,6 +60,9 @@ class Reading:
     voids: tuple[str, ...] = ()
     stated: StatedRuns | None = None
     coverage: tuple[Coverage, ...] = ()
+    warmup_stable: bool | None = None
+    cpu_ns: int | None = None
+    waited_ns: int | None = None
 
     @property
     def median_ns(self) -> float:

@@ -36,7 +36,7 @@ class HelloLine(_Line):
     """The first line: which program this is."""
 
     type: Literal["hello"]
-    schema_version: Literal[2]
+    schema_version: Literal[3]
     runtime: Literal["tflite", "executorch"]
     runtime_version: _Text
     abi: Literal["x86_64", "arm64-v8a"]
@@ -47,8 +47,9 @@ class HelloLine(_Line):
 class MeasurementLine(_Line):
     """One model, measured. started_ns: the device's monotonic clock when timing began. output_error: max |output -
     reference| / max |reference|, None without a reference. cores_ran: where the thread that invokes the model was seen
-    before and after each timed invocation; empty where the kernel does not say. Switches count all threads while
-    timing ran."""
+    before and after each timed invocation; empty where the kernel does not say. warmup_stable: whether the later half
+    of warm-up was no faster than the earlier one when it ended; None for too few runs. While timing ran, over all
+    threads: switches; cpu_ns: on a core; waited_ns: ready to run, and another program had the core."""
 
     type: Literal["measurement"]
     id: _Text
@@ -57,12 +58,15 @@ class MeasurementLine(_Line):
     first_ns: _Nanoseconds
     started_ns: _Nanoseconds
     warmup_ns: Annotated[list[_Nanoseconds], Field(max_length=MAX_RUNS)]
+    warmup_stable: bool | None
     samples_ns: Annotated[list[_Nanoseconds], Field(min_length=1, max_length=MAX_RUNS)]
     output_error: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None
     cpus_allowed: Annotated[str, Field(pattern=r"^[0-9a-f,]{0,512}$")]
     cores_ran: Annotated[list[Annotated[int, Field(ge=0, lt=MAX_CORES)]], Field(max_length=MAX_CORES)]
     voluntary_switches: _Count | None
     involuntary_switches: _Count | None
+    cpu_ns: _Nanoseconds | None
+    waited_ns: _Nanoseconds | None
     peak_rss_kb: _Count | None
 
     @property
@@ -126,11 +130,13 @@ class ErrorLine(_Line):
 
 
 class DoneLine(_Line):
-    """The last line. errors: models that could not be measured; a missing profile is not counted."""
+    """The last line. errors: models that could not be measured; a missing profile is not counted. cpu_ns: what all
+    threads of the process took of the cores, from its start on."""
 
     type: Literal["done"]
     models: _Count
     errors: _Count
+    cpu_ns: _Nanoseconds | None
 
 
 RunnerLine = HelloLine | MeasurementLine | ProfileLine | ErrorLine | DoneLine

@@ -10,7 +10,7 @@ from typing import Self
 
 from pocketnas_base.errors import InputError, MeasurementError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 _APPLICATION_ID = 0x504E4153  # "PNAS"
 
 _SCHEMA = """
@@ -60,12 +60,26 @@ CREATE TABLE coverage (
 );
 CREATE INDEX coverage_measurement ON coverage(measurement_id);
 """
+_SCHEMA_3 = """
+ALTER TABLE measurement ADD COLUMN warmup_stable INTEGER;
+ALTER TABLE measurement ADD COLUMN cpu_ns INTEGER;
+ALTER TABLE measurement ADD COLUMN waited_ns INTEGER;
+ALTER TABLE process_end ADD COLUMN cpu_ns INTEGER;
+"""
 _TABLES_1 = ("session", "process", "process_end", "measurement")
 _TABLES_2 = ("void", "change", "profile", "summary", "coverage")
 _APPEND_ONLY = """
 CREATE TRIGGER {table}_no_{verb} BEFORE {verb} ON {table}
 BEGIN SELECT RAISE(ABORT, 'samples are only ever added'); END;
 """
+
+
+def _triggers(tables: Iterable[str]) -> str:
+    return "".join(_APPEND_ONLY.format(table=table, verb=verb) for table in tables for verb in ("UPDATE", "DELETE"))
+
+
+# What a file of each earlier version lacks of the next one.
+_LATER = {1: _SCHEMA_2 + _triggers(_TABLES_2), 2: _SCHEMA_3}
 
 
 class SampleFile:
@@ -110,8 +124,8 @@ class SampleFile:
             self._create()
         elif application != _APPLICATION_ID:
             raise InputError(f"{self.path} is a database, but not a sample store")
-        elif version == 1:
-            self._extend()
+        elif version in _LATER:
+            self._extend(version)
         elif version != SCHEMA_VERSION:
             raise InputError(
                 f"the sample store {self.path} has version {version}, this program reads version {SCHEMA_VERSION};"
@@ -133,15 +147,16 @@ class SampleFile:
         with self._guarded():
             self._connection.execute("PRAGMA journal_mode = WAL")
             self._connection.executescript(
-                f"BEGIN IMMEDIATE; {_SCHEMA} {_triggers(_TABLES_1)} {_SCHEMA_2} {_triggers(_TABLES_2)}"
+                f"BEGIN IMMEDIATE; {_SCHEMA} {_triggers(_TABLES_1)} {''.join(_LATER.values())}"
                 f" PRAGMA application_id = {_APPLICATION_ID}; PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
             )
 
-    def _extend(self) -> None:
-        """Version 1 knew no void measurements; its samples stay as they are."""
+    def _extend(self, version: int) -> None:
+        """Earlier versions knew less; their samples stay as they are."""
+        missing = "".join(script for known, script in _LATER.items() if known >= version)
         with self._guarded():
             self._connection.executescript(
-                f"BEGIN IMMEDIATE; {_SCHEMA_2} {_triggers(_TABLES_2)} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+                f"BEGIN IMMEDIATE; {missing} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
             )
 
     @contextmanager
@@ -179,7 +194,3 @@ def _alone_in(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(handle)
-
-
-def _triggers(tables: Iterable[str]) -> str:
-    return "".join(_APPEND_ONLY.format(table=table, verb=verb) for table in tables for verb in ("UPDATE", "DELETE"))

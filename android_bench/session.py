@@ -22,6 +22,7 @@ from android_bench.reading import SessionRecord
 from android_bench.reasons import Reason, check_tolerated
 from android_bench.results import ErrorLine
 from android_bench.schedule import Step, schedule
+from android_bench.stopping import Stopping
 from android_bench.store import SampleStore
 from android_bench.workspace import OWN_PROGRAM, InstalledRunner
 from pocketnas_base.artifact import RUNTIMES, Runtime
@@ -45,7 +46,8 @@ def measure(
     official: OfficialRunner | None = None,
     progress: Progress = silent,
 ) -> str:
-    """Measure every job in `protocol.processes` fresh processes. Returns the session's key in the store.
+    """Measure every job in up to `protocol.processes` fresh processes, each until it is known well enough (`Stopping`).
+    Returns the session's key in the store.
 
     Only what the store lacks under that key is measured, so that calling again goes on where a call was
     interrupted. The key is made of the device, the runners and the protocol: jobs may be added later.
@@ -102,16 +104,28 @@ class _Session:
                 record = _describe(self._device, runners, self._protocol)
                 store.add_session(record)
                 self._key = record.key
-                self._total = self._protocol.processes * len(jobs)
-                self._done = self._total - sum(len(self._missing(jobs, n)) for n in range(self._protocol.processes))
-                for number in range(self._protocol.processes):
-                    for runtime, runner in runners.items():
-                        own = [job for job in jobs if job.artifact.runtime == runtime]
-                        self._round(number, own, sentinels[runtime], runner, Path(scratch))
+                self._rounds(jobs, sentinels, runners, Path(scratch))
         finally:
             if self._key and guard.changes:
                 store.add_changes(self._key, guard.changes)
         return self._key
+
+    def _rounds(
+        self,
+        jobs: Sequence[Job],
+        sentinels: dict[Runtime, Job],
+        runners: dict[Runtime, InstalledRunner],
+        scratch: Path,
+    ) -> None:
+        budget, stopping = self._protocol.processes, Stopping(self._protocol, self._tolerated)
+        self._done = budget * len(jobs) - self._lacking(jobs, range(budget))
+        for number in range(budget):
+            unsettled = stopping.open(jobs)
+            self._total = self._done + self._lacking(unsettled, range(number, budget))
+            for runtime, runner in runners.items():
+                own = [job for job in unsettled if job.artifact.runtime == runtime]
+                self._round(number, own, sentinels[runtime], runner, scratch)
+            stopping.add(self._store.readings(self._key, number))
 
     def _install(self, runtime: Runtime) -> InstalledRunner:
         if self._official is None or self._official.runtime != runtime:
@@ -119,6 +133,12 @@ class _Session:
         installed = install(self._device, self._official)
         self._tool = prepare(self._device, installed, self._protocol)
         return installed
+
+    def _lacking(self, jobs: Sequence[Job], rounds: Sequence[int]) -> int:
+        """How many measurements these rounds lack."""
+        measured = self._store.measured(self._key, self._tolerated)
+        wanted = {(number, job.id, job.artifact.sha256) for number in rounds for job in jobs}
+        return len(wanted - measured)
 
     def _missing(self, jobs: Sequence[Job], number: int) -> list[Job]:
         measured = self._store.measured(self._key, self._tolerated)
@@ -213,7 +233,7 @@ class _Session:
         with self._or_void(process):
             after = guard.after()
             changed = self._device.workspace.changed(self._paths)
-        self._store.end_process(own, outcome, after)
+        self._store.end_process(own, outcome, after, process.cpu_ns)
         reasons = [*found, *guard.judge(before, after, self._protocol.cores or ())]
         if changed:
             which = self._paths[min(changed)]

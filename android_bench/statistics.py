@@ -22,9 +22,9 @@ class Summary:
     floor_ns: the lowest of the process medians, drift not corrected: what the artifact takes when nothing else wants
     the machine. Other work only ever adds time, so on a machine shared with others this repeats where the median
     does not; where the device itself slows down (a warm phone) the median is what a user gets.
-    floor_high_ns: how far above floor_ns another such session may find it: the 97.5th percentile of the lowest
-    process median over the same resamples. statistic: "mean" where a tool states the mean of each process's runs and
-    not their median: then it stands for the process in all of the above.
+    floor_high_ns: how far above floor_ns another such session may find it: `floor_bound`. settled: whether that is as
+    near as the session's protocol asks for; None where the session did not ask. statistic: "mean" where a tool states
+    the mean of each process's runs and not their median: then it stands for the process in all of the above.
     """
 
     median_ns: float
@@ -37,6 +37,23 @@ class Summary:
     floor_ns: float
     floor_high_ns: float
     statistic: Statistic = "median"
+    settled: bool | None = None
+
+
+def floor_bound(medians: Sequence[float] | NDArray[np.float64]) -> float:
+    """The 97.5th percentile of the lowest of n process medians over all bootstrap resamples of them, exactly: of n
+    draws with replacement at least one is among the k lowest with probability 1 - (1 - k/n)^n, and the k-th lowest is
+    the bound for the first k where that is 97.5 % or more."""
+    ordered = np.sort(medians)
+    ranks = np.arange(1, len(ordered) + 1)
+    reached = 1 - (1 - ranks / len(ordered)) ** len(ordered) >= 1 - (1 - CONFIDENCE) / 2
+    return float(ordered[int(np.argmax(reached))])
+
+
+def is_settled(medians: Sequence[float] | NDArray[np.float64], least: int, within: float) -> bool:
+    """Whether the lowest of the process medians is known well enough: from `least` or more processes, with an interval
+    up to `floor_bound` that is no wider than `within` to either side."""
+    return len(medians) >= least and floor_bound(medians) <= min(medians) * (1 + 2 * within)
 
 
 def summarise(
@@ -100,7 +117,7 @@ def _over_processes(medians: NDArray[np.float64], undisturbed: NDArray[np.float6
         samples=samples,
         processes=len(medians),
         floor_ns=float(undisturbed.min()),
-        floor_high_ns=float(np.percentile(undisturbed[chosen].min(axis=1), 100 - tail)),
+        floor_high_ns=floor_bound(undisturbed),
     )
 
 

@@ -75,11 +75,13 @@ class SampleStore:
         assert cursor.lastrowid is not None
         return cursor.lastrowid
 
-    def end_process(self, process: int, outcome: str, health: HealthSnapshot) -> None:
-        """Note how a process ended. A process without this note was killed together with its writer."""
+    def end_process(self, process: int, outcome: str, health: HealthSnapshot, cpu_ns: int | None = None) -> None:
+        """Note how a process ended. A process without this note was killed together with its writer. cpu_ns: what it
+        took of the cores, where it said so."""
         with self._file.writing() as connection:
             connection.execute(
-                "INSERT INTO process_end VALUES (?, ?, ?, ?)", (process, _now(), outcome, _to_json(asdict(health)))
+                "INSERT INTO process_end (process_id, ended_at, outcome, health_after, cpu_ns) VALUES (?, ?, ?, ?, ?)",
+                (process, _now(), outcome, _to_json(asdict(health)), cpu_ns),
             )
 
     def add_measurement(self, process: int, step: Step, line: MeasurementLine) -> int:
@@ -88,8 +90,8 @@ class SampleStore:
             cursor = connection.execute(
                 "INSERT INTO measurement (process_id, role, job_id, artifact_sha256, precision, sequence, started_ns,"
                 " load_ns, first_ns, warmup_ns, samples_ns, output_error, cpus_allowed, voluntary_switches,"
-                " involuntary_switches, peak_rss_kb, cores_ran)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " involuntary_switches, peak_rss_kb, cores_ran, warmup_stable, cpu_ns, waited_ns)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     process,
                     step.role,
@@ -108,6 +110,9 @@ class SampleStore:
                     line.involuntary_switches,
                     line.peak_rss_kb,
                     json.dumps(sorted(line.cores_ran)),
+                    line.warmup_stable,
+                    line.cpu_ns,
+                    line.waited_ns,
                 ),
             )
         assert cursor.lastrowid is not None
@@ -229,8 +234,9 @@ class SampleStore:
             for row in rows
         ]
 
-    def readings(self, key: str) -> list[Reading]:
-        """Every measurement of a session, sentinels and void ones among them, in the order in which they were taken."""
+    def readings(self, key: str, round_number: int | None = None) -> list[Reading]:
+        """Every measurement of a session, or of one of its rounds, sentinels and void ones among them, in the order in
+        which they were taken."""
         voids: dict[int, list[str]] = {}
         for row in self._file.rows("SELECT measurement_id, reason FROM void ORDER BY id", ()):
             voids.setdefault(row["measurement_id"], []).append(row["reason"])
@@ -245,8 +251,8 @@ class SampleStore:
         }
         rows = self._file.rows(
             "SELECT m.*, p.round, p.runtime FROM measurement m JOIN process p ON p.id = m.process_id"
-            " WHERE p.session_key = ? ORDER BY m.id",
-            (key,),
+            " WHERE p.session_key = ? AND p.round = ifnull(?, p.round) ORDER BY m.id",
+            (key, round_number),
         )
         return [
             self._reading(
@@ -285,6 +291,9 @@ class SampleStore:
             involuntary_switches=row["involuntary_switches"],
             peak_rss_kb=row["peak_rss_kb"],
             cores_ran=tuple(json.loads(row["cores_ran"] or "[]")),
+            warmup_stable=None if row["warmup_stable"] is None else bool(row["warmup_stable"]),
+            cpu_ns=row["cpu_ns"],
+            waited_ns=row["waited_ns"],
             voids=voids,
             stated=stated,
             coverage=coverage,

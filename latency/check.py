@@ -77,6 +77,14 @@ def _of_row(table: LatencyTable, entry: Entry) -> Iterator[Finding]:
                 f"{row.latency_ms:.4f} ms, but up to {row.high_ms:.4f} ms ({_percent(share)}, at most "
                 f"{_percent(MOST_HIGH)} is asked); {_longer(table)}",
             )
+        elif row.settled is False:
+            yield Finding(
+                "unstable",
+                entry.key,
+                {"latency_ms": row.latency_ms, "high_ms": row.high_ms, "high_over_latency": share},
+                f"{row.latency_ms:.4f} to {row.high_ms:.4f} ms ({_percent(share)}) is wider than was asked for, and "
+                f"its {row.processes} processes were all that it was allowed; {_longer(table)}",
+            )
         elif share < 1:
             yield Finding(
                 "implausible",

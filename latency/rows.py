@@ -24,9 +24,11 @@ class TableRow:
 
     latency_ms: the lowest of the processes' medians: what the operator takes when nothing else wants the device.
     high_ms: how far above it another session may find it (97.5th bootstrap percentile). median_ms: the median over the
-    processes' medians, drift divided out. p10_ms, p90_ms: percentiles over all raw samples, None where an official tool
-    prints none. samples, processes: how many stand behind it. tolerated: reasons for which some of its measurements
-    would have been void, had the user not overlooked them.
+    processes' medians, drift divided out, and ci_low_ms to ci_high_ms its 95 % interval. p10_ms, p90_ms: percentiles
+    over all raw samples, None where an official tool prints none. samples, processes: how many stand behind it.
+    tolerated: reasons for which some of its measurements would have been void, had the user not overlooked them.
+    settled: whether latency_ms was as certain as was asked for; else the processes that were allowed had been used up.
+    Older tables say nothing of `settled` and of the median's interval.
 
     In an imported table latency_ms is what its source gives (`TableSource.times`), everything else None where the
     source says nothing of it, and high_ms the 97.5th percentile of the mean where it gives a variance and a count.
@@ -40,6 +42,9 @@ class TableRow:
     samples: int | None
     processes: int | None
     tolerated: tuple[str, ...] = ()
+    ci_low_ms: float | None = None
+    ci_high_ms: float | None = None
+    settled: bool | None = None
 
     def figures(self) -> dict[str, float | None]:
         """Its numbers by name, without what else is known of it."""
@@ -54,6 +59,9 @@ class TableRow:
 TIMES = ("latency_ms", "high_ms", "median_ms", "p10_ms", "p90_ms")
 COUNTS = ("samples", "processes")
 ROW_COLUMNS = (*TIMES, *COUNTS)
+# Columns of a row that a table may do without.
+LATER_TIMES = ("ci_low_ms", "ci_high_ms")
+LATER_COLUMNS = (*LATER_TIMES, "settled")
 ROW_FIELDS = tuple(field.name for field in fields(TableRow))
 _MAY_LACK = ("p10_ms", "p90_ms")
 
@@ -62,6 +70,11 @@ def checked_row(values: Mapping[str, object], info: TableInfo) -> TableRow:
     """A row of a file, by the names of `ROW_FIELDS`. Raises InputError, in one line, for a value that cannot be."""
     for name in TIMES:
         _check_time(name, values[name], info)
+    for name in LATER_TIMES:
+        if values.get(name) is not None:
+            _check_time(name, values[name], info)
+    if not isinstance(values.get("settled"), bool | None):
+        raise InputError(f"settled is {values['settled']!r}; it must be true or false")
     for name in COUNTS:
         value = values[name]
         if value is None and info.source is not None:

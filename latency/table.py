@@ -8,7 +8,15 @@ from types import MappingProxyType
 
 from latency.opspec import EMPTY, OpSpec
 from latency.provenance import OWN_RUNNER, SCHEMA_VERSION, TableInfo, TableSource
-from latency.rows import MAX_PLAUSIBLE_MS, ROW_COLUMNS, ROW_FIELDS, TableRow, checked_place, checked_row
+from latency.rows import (
+    LATER_COLUMNS,
+    MAX_PLAUSIBLE_MS,
+    ROW_COLUMNS,
+    ROW_FIELDS,
+    TableRow,
+    checked_place,
+    checked_row,
+)
 from pocketnas_base.artifact import Delegate
 from pocketnas_base.errors import InputError
 from pocketnas_base.files import replacing
@@ -33,7 +41,7 @@ METADATA_KEY = b"pocketnas_table"
 
 OP_COLUMNS = tuple(field.name for field in fields(OpSpec))
 # Columns that a table has only where some row needs them, so that others read as they always did.
-OPTIONAL_COLUMNS = ("place", "tolerated")
+OPTIONAL_COLUMNS = ("place", "tolerated", *LATER_COLUMNS)
 # What a foreign table calls its times when they are not milliseconds.
 _OTHER_UNITS = {"latency_s": "seconds", "latency_us": "microseconds", "latency_ns": "nanoseconds"}
 
@@ -140,9 +148,8 @@ class LatencyTable:
     def records(self) -> list[dict[str, object]]:
         """Plain rows, by column; the optional ones only where some row needs them."""
         entries = self.entries()
-        needed = {"place": bool(self.placed), "tolerated": any(entry.row.tolerated for entry in entries)}
         plain = [{"place": entry.place, **entry.op.to_dict(), **asdict(entry.row)} for entry in entries]
-        left_out = {name for name in OPTIONAL_COLUMNS if not needed[name]}
+        left_out = {name for name in OPTIONAL_COLUMNS if all(record[name] in (None, ()) for record in plain)}
         return [{name: value for name, value in record.items() if name not in left_out} for record in plain]
 
     @classmethod

@@ -123,6 +123,9 @@ def to_row(summary: Summary) -> TableRow:
         p90_ms=None if summary.p90_ns is None else summary.p90_ns / NS_PER_MS,
         samples=summary.samples,
         processes=summary.processes,
+        ci_low_ms=summary.ci_low_ns / NS_PER_MS,
+        ci_high_ms=summary.ci_high_ns / NS_PER_MS,
+        settled=summary.settled,
     )
 
 

@@ -18,7 +18,7 @@ from android_bench.parsers.frequency import frequency_shares, parse_time_in_stat
 from android_bench.parsers.getprop import parse_getprop, parse_identity
 from android_bench.parsers.op_profile import parse_op_profile
 from android_bench.parsers.power import parse_device_idle, parse_low_power, parse_power, parse_power_reply
-from android_bench.parsers.proc import parse_loadavg, parse_meminfo, parse_stat
+from android_bench.parsers.proc import parse_loadavg, parse_meminfo, parse_pressure, parse_stat
 from android_bench.parsers.storage import parse_df, parse_file_status
 from android_bench.parsers.text import Output
 from android_bench.parsers.thermal import parse_thermal
@@ -46,16 +46,19 @@ RUNNER_LINES: tuple[Mapping[str, object], ...] = (
         "first_ns": 2,
         "started_ns": 3,
         "warmup_ns": [4],
+        "warmup_stable": True,
         "samples_ns": [5, 6],
         "output_error": 0.5,
         "cpus_allowed": "00000001,00000003",
         "cores_ran": [0, 32],
         "voluntary_switches": 0,
         "involuntary_switches": None,
+        "cpu_ns": 10,
+        "waited_ns": None,
         "peak_rss_kb": 7,
     },
     {"type": "error", "id": "m", "sequence": 1, "kind": "model", "message": "no such file"},
-    {"type": "done", "models": 2, "errors": 1},
+    {"type": "done", "models": 2, "errors": 1, "cpu_ns": 12},
 )
 _RUNNER_SAMPLES = tuple(json.dumps(line) for line in RUNNER_LINES)
 
@@ -90,6 +93,7 @@ PARSERS: Mapping[str, Parser] = {
     "time in state": Parser(_frequencies, (samples.TIME_IN_STATE,)),
     "stat": Parser(parse_stat, (samples.PROC_STAT,)),
     "loadavg": Parser(parse_loadavg, (samples.LOADAVG,)),
+    "pressure": Parser(parse_pressure, (samples.CPU_PRESSURE,)),
     "meminfo": Parser(parse_meminfo, (samples.MEMINFO,)),
     "df": Parser(parse_df, (samples.DF, samples.DF_WRAPPED)),
     "file status": Parser(parse_file_status, (samples.FILE_STATUS,)),

@@ -186,6 +186,11 @@ softirq 229245 94 60001 13619
 
 LOADAVG = "0.25 0.18 0.16 1/85 4726\n"
 
+CPU_PRESSURE = """\
+some avg10=31.71 avg60=22.20 avg300=14.28 total=5117807630
+full avg10=0.00 avg60=0.00 avg300=0.00 total=0
+"""
+
 MEMINFO = """\
 MemTotal:        7654321 kB
 MemFree:          234567 kB
@@ -460,4 +465,212 @@ I 00:00:00.001234 executorch:executor_runner.cpp:476] Model file mv2.pte is load
 E 00:00:00.002000 executorch:method.cpp:66] Backend XnnpackBackend is not registered.
 F 00:00:00.002100 executorch:executor_runner.cpp:554] In function main(), assert failed (method.ok()): Loading of \
 method forward failed with status 0x20
+"""
+
+BENCHMARK_MODEL_GPU_THEN_CPU = """\
+STARTING!
+Log parameter values verbosely: [0]
+Num threads: [4]
+Graph: [/data/local/tmp/yolov5s.tflite]
+#threads used for CPU inference: [4]
+Use gpu: [1]
+Loaded model /data/local/tmp/yolov5s.tflite
+INFO: Initialized TensorFlow Lite runtime.
+INFO: Created TensorFlow Lite delegate for GPU.
+INFO: Replacing 266 node(s) with delegate (TfLiteGpuDelegateV2) node, yielding 1 partitions.
+Explicitly applied GPU delegate, and the model graph will be completely executed by the delegate.
+The input model file size (MB): 14.2303
+Initialized session in 1210.5ms.
+Running benchmark for at least 1 iterations and at least 0.5 seconds but terminate if exceeding 150 seconds.
+count=9 first=61055 curr=57123 min=56802 max=61055 avg=58100.3 std=1200
+
+Running benchmark for at least 50 iterations and at least 1 seconds but terminate if exceeding 150 seconds.
+count=50 first=57120 curr=57400 min=56700 max=60120 avg=57650.5 std=610
+
+Inference timings in us: Init: 1210500, First inference: 61055, Warmup (avg): 58100.3, Inference (avg): 57650.5
+STARTING!
+Log parameter values verbosely: [0]
+Num threads: [4]
+Graph: [/data/local/tmp/custom.tflite]
+#threads used for CPU inference: [4]
+Loaded model /data/local/tmp/custom.tflite
+ERROR: Encountered unresolved custom op: MyOp.
+ERROR: Failed to allocate tensors!
+Benchmarking failed.
+STARTING!
+Log parameter values verbosely: [0]
+Num threads: [4]
+Graph: [/data/local/tmp/mobilenet_v1_1.0_224.tflite]
+#threads used for CPU inference: [4]
+Loaded model /data/local/tmp/mobilenet_v1_1.0_224.tflite
+INFO: Initialized TensorFlow Lite runtime.
+INFO: Created TensorFlow Lite XNNPACK delegate for CPU.
+INFO: Replacing 31 node(s) with delegate (TfLiteXNNPackDelegate) node, yielding 1 partitions.
+Initialized session in 22.1ms.
+Running benchmark for at least 1 iterations and at least 0.5 seconds but terminate if exceeding 150 seconds.
+count=40 first=13020 curr=12010 min=11950 max=13020 avg=12100.1 std=210
+
+Running benchmark for at least 50 iterations and at least 1 seconds but terminate if exceeding 150 seconds.
+count=80 first=12055 curr=12020 min=11930 max=12990 avg=12080.5 std=150
+
+Inference timings in us: Init: 22100, First inference: 13020, Warmup (avg): 12100.1, Inference (avg): 12080.5
+"""
+
+EXECUTOR_RUNNER_TWICE = (
+    EXECUTOR_RUNNER
+    + """\
+I 00:00:00.000150 executorch:executor_runner.cpp:301] Resetting threadpool with num threads = 1
+I 00:00:00.001100 executorch:executor_runner.cpp:476] Model file mv2.pte is loaded.
+I 00:00:00.833558 executorch:executor_runner.cpp:564] Model loaded in 412.5 ms.
+I 00:00:01.075558 executorch:executor_runner.cpp:779] Iteration 1 of 1: 700.250000 ms
+I 00:00:01.309600 executorch:executor_runner.cpp:788] Model executed successfully 1 time(s) in 700.250000 ms.
+I 00:00:00.001234 executorch:executor_runner.cpp:476] Model file broken.pte is loaded.
+E 00:00:00.002000 executorch:method.cpp:66] Backend XnnpackBackend is not registered.
+"""
+)
+
+JETPACK = """\
+{
+    "context": {
+        "build": {
+            "brand": "google",
+            "device": "oriole",
+            "fingerprint": "google/oriole/oriole:14/UQ1A.240105.002/11204907:user/release-keys",
+            "id": "UQ1A.240105.002",
+            "model": "Pixel 6",
+            "type": "user",
+            "version": {"codename": "REL", "sdk": 34}
+        },
+        "cpuCoreCount": 8,
+        "cpuLocked": false,
+        "cpuMaxFreqHz": 2802000000,
+        "memTotalBytes": 7823654912,
+        "sustainedPerformanceModeEnabled": true,
+        "artMainlineVersion": 340818022
+    },
+    "benchmarks": [
+        {
+            "name": "UNLOCKED_LOW-BATTERY_mobilenet_v1_1.0_224",
+            "params": {},
+            "className": "com.example.nets.NetBenchmark",
+            "totalRunTimeNs": 2590329086,
+            "metrics": {
+                "timeNs": {
+                    "minimum": 1.1951702E7,
+                    "maximum": 1.4120339E7,
+                    "median": 1.2104511E7,
+                    "runs": [1.4120339E7, 1.2104511E7, 1.1951702E7, 1.2088013E7, 1.2220107E7]
+                },
+                "allocationCount": {"minimum": 0.0, "maximum": 0.0, "median": 0.0, "runs": [0.0, 0.0, 0.0, 0.0, 0.0]}
+            },
+            "sampledMetrics": {},
+            "warmupIterations": 120,
+            "repeatIterations": 8,
+            "thermalThrottleSleepSeconds": 0
+        },
+        {
+            "name": "startup",
+            "params": {},
+            "className": "com.example.nets.StartupBenchmark",
+            "totalRunTimeNs": 15641048383,
+            "metrics": {
+                "timeToInitialDisplayMs": {
+                    "minimum": 21.470916, "maximum": 197.771583, "median": 46.892417,
+                    "runs": [197.771583, 21.470916, 46.892417]
+                }
+            },
+            "sampledMetrics": {},
+            "warmupIterations": 0,
+            "repeatIterations": 3,
+            "thermalThrottleSleepSeconds": 0
+        }
+    ]
+}
+"""
+
+AI_HUB = """\
+{
+    "execution_summary": {
+        "estimated_inference_time": 3652,
+        "estimated_inference_peak_memory": 166711296,
+        "first_load_time": 1374293,
+        "first_load_peak_memory": 166711296,
+        "warm_load_time": 277823,
+        "warm_load_peak_memory": 163520512,
+        "compile_time": 0,
+        "compile_peak_memory": 0,
+        "inference_memory_increase_range": [0, 2658496],
+        "all_compile_times": [],
+        "all_first_load_times": [1374293],
+        "all_inference_times": [10003, 4205, 3652, 3701, 3688],
+        "all_warm_load_times": [277823]
+    },
+    "execution_detail": [
+        {"name": "model/truediv", "type": "MUL", "compute_unit": "CPU", "execution_time": 23},
+        {"name": "model/transpose", "type": "TRANSPOSE", "compute_unit": "NPU", "execution_time": 127,
+         "execution_cycles": 180315},
+        {"name": "model/conv", "type": "CONV_2D", "compute_unit": "NPU", "execution_time": 40, "execution_cycles": 9000}
+    ]
+}
+"""
+
+BENCH_JSON = """\
+[
+  {
+    "file": "nets/mobilenet_v1_1.0_224.tflite",
+    "sha256": "5b0e6ab29ee6a3ad3b9a0ce0d10f5a1f7b4e1f5c0f5a8a0c4d6b1a2f3c4d5e6f",
+    "runtime": "tflite",
+    "runtime_version": "2.3.0",
+    "precision": "fp32",
+    "threads": 1,
+    "cores": [7],
+    "floor_ms": 24.011,
+    "median_ms": 24.25,
+    "ci_low_ms": 24.1,
+    "ci_high_ms": 24.5,
+    "p10_ms": 24.0,
+    "p90_ms": 25.1,
+    "first_ms": 26.2,
+    "load_ms": 3.5,
+    "peak_memory_mb": 41.5,
+    "samples": 800,
+    "processes": 10,
+    "statistic": "median",
+    "runner": "pocketnas",
+    "delegate": "cpu",
+    "coverage": [],
+    "coverage_text": null,
+    "void": ["thermal-status"],
+    "tolerated": [],
+    "device": {"id": "R58M12ABCDE", "model": "Google Pixel 6", "soc": "Google Tensor", "abi": "arm64-v8a",
+               "os_version": "Android 14", "changed": []}
+  },
+  {
+    "file": "nets/mv2.pte",
+    "sha256": "0c4d6b1a2f3c4d5e6f5b0e6ab29ee6a3ad3b9a0ce0d10f5a1f7b4e1f5c0f5a8a",
+    "runtime": "executorch",
+    "precision": null,
+    "threads": 4,
+    "cores": [4, 5, 6, 7],
+    "floor_ms": 230.5,
+    "median_ms": 238.5,
+    "ci_low_ms": 236.0,
+    "ci_high_ms": 241.0,
+    "p10_ms": null,
+    "p90_ms": null,
+    "first_ms": null,
+    "load_ms": null,
+    "peak_memory_mb": null,
+    "samples": 20,
+    "processes": 2,
+    "statistic": "mean",
+    "runner": "executor_runner",
+    "delegate": "cpu",
+    "coverage": [],
+    "coverage_text": "the CPU runs the whole model",
+    "void": [],
+    "tolerated": ["battery-low"],
+    "device": {"id": "local", "model": null, "soc": null, "os_version": null, "changed": []}
+  }
+]
 """

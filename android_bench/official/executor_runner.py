@@ -59,12 +59,15 @@ class ExecutorRunner:
             first_ns=samples[0],
             started_ns=started_ns + sum(samples[:warmup]),
             warmup_ns=samples[:warmup],
+            warmup_stable=None,
             samples_ns=samples[warmup:],
             output_error=None,
             cpus_allowed=ended.cpus_allowed,
             cores_ran=[],
             voluntary_switches=None,
             involuntary_switches=None,
+            cpu_ns=None,
+            waited_ns=None,
             peak_rss_kb=None,
         )
 

@@ -1,4 +1,5 @@
-"""Load and memory: /proc/stat, /proc/loadavg and /proc/meminfo (proc_stat(5), proc_loadavg(5), proc_meminfo(5))."""
+"""Load and memory: /proc/stat, /proc/loadavg, /proc/meminfo (proc_stat(5), proc_loadavg(5), proc_meminfo(5)) and
+/proc/pressure/cpu (Documentation/accounting/psi.rst)."""
 
 import re
 from dataclasses import dataclass
@@ -8,20 +9,23 @@ from android_bench.parsers.text import Output, excerpt, integer, lines_of, numbe
 _STAT = "/proc/stat"
 _LOADAVG = "/proc/loadavg"
 _MEMINFO = "/proc/meminfo"
+_PRESSURE = "/proc/pressure/cpu"
 _MAX_CORES = 1024
 _CORE = re.compile(r"cpu([0-9]{1,4})((?: +[0-9]{1,19}){4,16})")
 _TASKS = re.compile(r"([0-9]{1,9})/([0-9]{1,9})")
+_STALLED = re.compile(r"some(?: avg(?:10|60|300)=[0-9]{1,3}\.[0-9]{2}){3} total=([0-9]{1,19})")
 _MEMORY = re.compile(r"(MemTotal|MemAvailable): +([0-9]{1,19}) kB")
 
 
 @dataclass(frozen=True, slots=True)
 class CoreTicks:
     """What one core did since boot, in clock ticks. busy: everything but idling and waiting; steal: time that a
-    hypervisor gave to another machine. None on kernels that do not count them."""
+    hypervisor gave to another machine; idle: the rest. None on kernels that do not count them."""
 
     number: int
     busy: int | None
     steal: int | None
+    idle: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +78,7 @@ def _core_ticks(line: str) -> CoreTicks:
     # user, nice, system, idle, iowait, irq, softirq, steal, ...
     ticks = [int(value) for value in match[2].split()]
     busy = sum(ticks[:3]) + sum(ticks[5:7]) if len(ticks) >= 7 else None
-    return CoreTicks(int(match[1]), busy, ticks[7] if len(ticks) >= 8 else None)
+    return CoreTicks(int(match[1]), busy, ticks[7] if len(ticks) >= 8 else None, sum(ticks[3:5]))
 
 
 def parse_loadavg(output: Output) -> LoadAverage:
@@ -98,3 +102,13 @@ def parse_meminfo(output: Output) -> Memory:
     if not amounts:
         raise unreadable(_MEMINFO, "it states no amount of memory")
     return Memory(amounts.get("MemTotal"), amounts.get("MemAvailable"))
+
+
+def parse_pressure(output: Output) -> int:
+    """Microseconds since boot in which at least one task wanted a core and had none. Raises UnreadableOutputError when
+    `output` is not /proc/pressure/cpu."""
+    first = lines_of(text_of(output, _PRESSURE).strip())[0]
+    match = _STALLED.fullmatch(first.rstrip())
+    if match is None:
+        raise unreadable(_PRESSURE, f"no pressure: {excerpt(first)}")
+    return int(match[1])

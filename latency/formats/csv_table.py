@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from latency.provenance import SCHEMA_VERSION, TableInfo, TableSource
-from latency.rows import COUNTS, ROW_COLUMNS, TIMES
+from latency.rows import COUNTS, LATER_TIMES, ROW_COLUMNS, TIMES
 from latency.table import MAX_ROWS, LatencyTable, check_columns
 from pocketnas_base.errors import InputError
 from pocketnas_base.files import read_bytes, write_text
@@ -153,7 +153,8 @@ def _true_or_false(text: str) -> bool:
 
 _READERS: dict[str, Callable[[str], object]] = {
     **dict.fromkeys(_WHOLE_NUMBERS, _whole_number),
-    **dict.fromkeys(TIMES, _time),
+    **dict.fromkeys((*TIMES, *LATER_TIMES), _time),
     "residual": _true_or_false,
+    "settled": _true_or_false,
     "tolerated": str.split,
 }

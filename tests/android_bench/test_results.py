@@ -18,12 +18,15 @@ MEASUREMENT: dict[str, object] = {
     "first_ns": 2,
     "started_ns": 3,
     "warmup_ns": [4],
+    "warmup_stable": True,
     "samples_ns": [5, 6],
     "output_error": None,
     "cpus_allowed": "00000001,00000003",
     "cores_ran": [0, 32],
     "voluntary_switches": 0,
     "involuntary_switches": None,
+    "cpu_ns": 10,
+    "waited_ns": None,
     "peak_rss_kb": 7,
 }
 OPERATOR: dict[str, object] = {

@@ -308,7 +308,7 @@ def test_output_that_is_not_finite_is_an_error(
 
 SETTINGS: dict[str, object] = {
     "type": "settings",
-    "schema_version": 2,
+    "schema_version": 3,
     "runtime_version": "x",
     "threads": 1,
     "cores": [],
@@ -320,6 +320,7 @@ MODEL: dict[str, object] = {
     "path": "p",
     "warmup_min_runs": 0,
     "warmup_min_ns": 0,
+    "warmup_max_ns": 0,
     "min_runs": 1,
     "min_ns": 0,
     "max_runs": 1,
@@ -335,7 +336,7 @@ BAD_PLANS: dict[str, tuple[list[dict[str, object]], str]] = {
     "no model": ([SETTINGS], "it is damaged: it holds 0 of its 1 models"),
     "cut off between two lines": ([SETTINGS | {"models": 2}, MODEL], "it is damaged: it holds 1 of its 2 models"),
     "model first": ([MODEL, SETTINGS], "line 1: unexpected type model"),
-    "other version": ([SETTINGS | {"schema_version": 1}, MODEL], "line 1: this runner reads plans of schema version 2"),
+    "other version": ([SETTINGS | {"schema_version": 1}, MODEL], "line 1: this runner reads plans of schema version 3"),
     "no such core": ([SETTINGS | {"cores": [1000]}, MODEL], "cannot run on the cores asked for"),
     "negative core": ([SETTINGS | {"cores": [-1]}, MODEL], "core -1 does not exist"),
     "no thread": ([SETTINGS | {"threads": 0}, MODEL], "line 1: threads is out of range"),
@@ -343,6 +344,10 @@ BAD_PLANS: dict[str, tuple[list[dict[str, object]], str]] = {
     "missing field": (
         [SETTINGS, {name: MODEL[name] for name in MODEL if name != "min_ns"}],
         "line 2: the field min_ns is missing",
+    ),
+    "warm-up that may not last": (
+        [SETTINGS, MODEL | {"warmup_min_ns": 2, "warmup_max_ns": 1}],
+        "line 2: warmup_min_ns is out of range",
     ),
     "text for a number": ([SETTINGS, MODEL | {"min_ns": "0"}], "line 2: min_ns is not a whole number"),
     "fraction for a whole number": ([SETTINGS, MODEL | {"min_ns": 0.5}], "line 2: min_ns is not a whole number"),

@@ -225,7 +225,7 @@ class _Lines:
         (b'"sequence":1', b'"sequence":2', "which was not its turn"),
         (b'"cpus_allowed":"', b'"cpus_allowed":"f0', "stay void after 2 repetitions .wrong-cores: it was allowed"),
         (b'"runtime":"tflite"', b'"runtime":"executorch"', "says that it is one for executorch"),
-        (b'"schema_version":2', b'"schema_version":3', "not a result: hello.schema_version"),
+        (b'"schema_version":3', b'"schema_version":2', "not a result: hello.schema_version"),
         (b'"type":"done"', b'"type":"gone"', "not a result"),
         (b'{"type":"hello"', b"noise", "not a result"),
     ],

@@ -37,12 +37,15 @@ def line(name: str, samples: list[int], sequence: int = 0, started: int = 0) -> 
         first_ns=2,
         started_ns=started,
         warmup_ns=[3, 4],
+        warmup_stable=False,
         samples_ns=samples,
         output_error=1e-7,
         cpus_allowed="2",
         cores_ran=[1],
         voluntary_switches=0,
         involuntary_switches=None,
+        cpu_ns=11,
+        waited_ns=None,
         peak_rss_kb=5,
     )
 
@@ -134,7 +137,7 @@ def test_store_of_another_version_is_refused(tmp_path: Path) -> None:
     SampleStore.open(tmp_path / "s").close()
     with sqlite3.connect(tmp_path / "s") as connection:
         connection.execute("PRAGMA user_version = 99")
-    with pytest.raises(InputError, match="has version 99, this program reads version 2"):
+    with pytest.raises(InputError, match="has version 99, this program reads version 3"):
         SampleStore.open(tmp_path / "s")
 
 

@@ -64,6 +64,8 @@ def test_a_table_of_another_space_is_refused() -> None:
     ("change", "words"),
     [
         (lambda ms: row(ms, high=MOST_HIGH + 0.02), ("+7.0 %", "at most +5.0 % is asked", "more --processes")),
+        (lambda ms: replace(row(ms), settled=False), ("+1.0 %", "its 20 processes were all", "more --processes")),
+        (lambda ms: replace(row(ms, high=MOST_HIGH + 0.02), settled=False), ("+7.0 %", "at most +5.0 % is asked")),
         (lambda ms: row(ms, spread=(0.9, 1.5)), ("10th to 90th percentile", "a factor 1.67", f"at most {MOST_SPREAD}")),
     ],
 )
@@ -79,6 +81,7 @@ def test_limits_themselves_are_within() -> None:
     ms = measured_table(DEMO).rows[LARGE].latency_ms
     edge = TableRow(ms, ms * MOST_HIGH, ms, ms, ms * MOST_SPREAD, 400, 20)
     assert check_table(with_rows({LARGE: edge}), DEMO.chain) == []
+    assert check_table(with_rows({LARGE: replace(edge, settled=True)}), DEMO.chain) == []
 
 
 def test_less_work_that_takes_longer_is_implausible() -> None:

@@ -51,6 +51,9 @@ INFO = TableInfo(
 )
 
 
+LATER = {"ci_low_ms", "ci_high_ms", "settled"}
+
+
 def demo_table() -> LatencyTable:
     drawn = random.Random(0)
     rows = {}
@@ -99,6 +102,23 @@ def test_a_saved_table_comes_back_as_it_was(tmp_path: Path) -> None:
     assert dict(again.rows) == dict(table.rows)
     assert list(again.rows) == list(table.rows), "rows keep their order"
     assert [entry.name for entry in (tmp_path / "deep").iterdir()] == ["table.parquet"]
+
+
+def test_what_older_tables_do_not_say_comes_back_too(tmp_path: Path) -> None:
+    table = demo_table()
+    later = {op: replace(row, ci_low_ms=0.1, ci_high_ms=0.2, settled=op.kernel < 5) for op, row in table.rows.items()}
+    for rows in (later, dict(table.rows)):
+        LatencyTable(INFO, rows).save(tmp_path / "table.parquet")
+        assert dict(LatencyTable.load(tmp_path / "table.parquet").rows) == rows
+        names = set(pq.read_schema(tmp_path / "table.parquet").names)
+        assert names & {"ci_low_ms", "ci_high_ms", "settled"} == (LATER if rows is later else set())
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("ci_low_ms", -1.0), ("ci_high_ms", float("nan")), ("ci_low_ms", 1), ("settled", 1)]
+)
+def test_what_older_tables_do_not_say_is_checked(tmp_path: Path, column: str, value: object) -> None:
+    assert f"{column} is " in refusal(write(tmp_path / "t.parquet", [row | {column: value} for row in records()]))
 
 
 def test_a_failed_save_leaves_the_table_that_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -200,7 +220,7 @@ def test_other_columns_are_refused(tmp_path: Path, change: str) -> None:
         if change == "less":
             del row["p90_ms"]
         else:
-            row["ci_low_ms"] = 0.1
+            row["mode_ms"] = 0.1
     assert "not a latency table" in refusal(write(tmp_path / "table.parquet", rows))
 
 

@@ -16,7 +16,7 @@
 
 namespace pocketnas {
 
-constexpr std::int64_t kSchemaVersion = 2;
+constexpr std::int64_t kSchemaVersion = 3;
 constexpr std::int64_t kMaxRuns = 1'000'000;
 constexpr std::int64_t kMaxProfileRuns = 1000;
 constexpr std::int64_t kMaxNs = 3'600'000'000'000;
@@ -31,7 +31,7 @@ struct Settings {
 struct ModelPlan {
   std::string id;
   std::string path;
-  std::int64_t warmup_min_runs, warmup_min_ns;
+  std::int64_t warmup_min_runs, warmup_min_ns, warmup_max_ns;
   std::int64_t min_runs, min_ns, max_runs, max_ns;
   std::vector<std::string> inputs;      // raw little-endian tensors; empty: pseudo-random
   std::vector<std::string> references;  // raw expected outputs; empty: outputs are only checked to be finite
@@ -62,7 +62,8 @@ inline ModelPlan read_model(JsonObject& line) {
   model.id = line.take_string("id");
   model.path = line.take_string("path");
   model.warmup_min_runs = line.take_integer("warmup_min_runs", 0, kMaxRuns);
-  model.warmup_min_ns = line.take_integer("warmup_min_ns", 0, kMaxNs);
+  model.warmup_max_ns = line.take_integer("warmup_max_ns", 0, kMaxNs);
+  model.warmup_min_ns = line.take_integer("warmup_min_ns", 0, model.warmup_max_ns);
   model.max_runs = line.take_integer("max_runs", 1, kMaxRuns);
   model.min_runs = line.take_integer("min_runs", 1, model.max_runs);
   model.max_ns = line.take_integer("max_ns", 1, kMaxNs);

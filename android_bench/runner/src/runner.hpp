@@ -1,11 +1,13 @@
 // The measurement itself, the same for every runtime: load, check, warm up, time each invocation, report.
 #pragma once
 
+#include <algorithm>
 #include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <exception>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -62,10 +64,13 @@ struct Measurement {
   std::int64_t first_ns = 0;
   std::int64_t started_ns = 0;
   std::vector<std::int64_t> warmup_ns;
+  std::optional<bool> warmup_stable;  // nothing: too few runs to tell
   std::vector<std::int64_t> samples_ns;
   CoresSeen cores;
   double output_error = -1.0;  // below zero: there was no reference
   ContextSwitches switches{-1, -1};
+  std::int64_t cpu_ns = -1;     // both while timing ran; below zero: the kernel does not say
+  std::int64_t waited_ns = -1;
   std::int64_t peak_memory_kb = -1;
 };
 
@@ -90,6 +95,37 @@ inline void time_many(Model& model, std::int64_t min_runs, std::int64_t min_ns, 
     if (runs >= min_runs && elapsed >= min_ns) return;
     samples.push_back(time_one(model, cores));
   }
+}
+
+// Warm means: the later half of the runs is no faster than the earlier one, by more than this share. A clock that
+// rises, a cache that fills and memory that is touched for the first time all make the later runs the faster ones; that
+// they are slower is heat or a neighbour, for which no warm-up helps.
+constexpr double kStillWarming = 0.02;
+
+// By the fastest run of each half, which is what the model can do by then: other work only ever adds time.
+inline std::optional<bool> is_warm(const std::vector<std::int64_t>& runs) {
+  const auto half = static_cast<std::ptrdiff_t>(runs.size() / 2);
+  if (half == 0) return std::nullopt;
+  const auto earlier = *std::min_element(runs.end() - 2 * half, runs.end() - half);
+  const auto later = *std::min_element(runs.end() - half, runs.end());
+  return static_cast<double>(later) >= (1.0 - kStillWarming) * static_cast<double>(earlier);
+}
+
+// The least that was asked for; then half as many runs more each time, until the model is warm or `warmup_max_ns` is
+// over. In halves, because what still changes after a time takes about as long to be seen.
+inline std::optional<bool> warm_up(Model& model, const ModelPlan& plan, std::vector<std::int64_t>& runs,
+                                   CoresSeen& cores) {
+  if (plan.warmup_min_runs == 0 && plan.warmup_min_ns == 0) return std::nullopt;
+  const std::int64_t start = now_ns();
+  time_many(model, plan.warmup_min_runs, plan.warmup_min_ns, plan.max_runs, plan.max_ns, runs, cores);
+  while (is_warm(runs) == std::optional<bool>(false)) {
+    const auto done = static_cast<std::int64_t>(runs.size());
+    const std::int64_t left_ns = std::min(plan.warmup_max_ns, plan.max_ns) - (now_ns() - start);
+    const std::int64_t wanted = std::min(done + done / 2, plan.max_runs);
+    if (left_ns <= 0 || wanted <= done) break;
+    time_many(model, wanted, 0, plan.max_runs, left_ns, runs, cores);
+  }
+  return is_warm(runs);
 }
 
 inline void set_inputs(Model& model, const std::vector<std::string>& paths) {
@@ -162,13 +198,14 @@ inline Measurement measure(Runtime& runtime, const ModelPlan& plan) {
   result.output_error = check_outputs(*model, references, plan.max_output_error);
   write_outputs(*model, plan.output_paths);
 
-  if (plan.warmup_min_runs > 0 || plan.warmup_min_ns > 0) {
-    time_many(*model, plan.warmup_min_runs, plan.warmup_min_ns, plan.max_runs, plan.max_ns, result.warmup_ns,
-              before_timing);
-  }
+  result.warmup_stable = warm_up(*model, plan, result.warmup_ns, before_timing);
   const ContextSwitches before = context_switches();
+  const std::int64_t waited_before = waited_ns();
+  const std::int64_t cpu_before = cpu_ns();
   result.started_ns = now_ns();
   time_many(*model, plan.min_runs, plan.min_ns, plan.max_runs, plan.max_ns, result.samples_ns, result.cores);
+  result.cpu_ns = counted_since(cpu_before, cpu_ns());
+  result.waited_ns = counted_since(waited_before, waited_ns());
   const ContextSwitches after = context_switches();
 
   result.switches = {after.voluntary - before.voluntary, after.involuntary - before.involuntary};
@@ -222,12 +259,15 @@ inline void emit_measurement(const std::string& id, std::int64_t sequence, const
       .field("first_ns", result.first_ns)
       .field("started_ns", result.started_ns)
       .field("warmup_ns", result.warmup_ns)
+      .field_or_null("warmup_stable", result.warmup_stable)
       .field("samples_ns", result.samples_ns)
       .field_or_null("output_error", result.output_error)
       .field("cpus_allowed", process_status("Cpus_allowed"))
       .field("cores_ran", result.cores.numbers())
       .field_or_null("voluntary_switches", result.switches.voluntary)
       .field_or_null("involuntary_switches", result.switches.involuntary)
+      .field_or_null("cpu_ns", result.cpu_ns)
+      .field_or_null("waited_ns", result.waited_ns)
       .field_or_null("peak_rss_kb", result.peak_memory_kb);
   emit(writer);
 }
@@ -307,7 +347,7 @@ int runner_main(int argc, char** argv, const char* runtime_name, Start start) {
     const std::int64_t errors = run_plan(*runtime, plan);
     JsonWriter done;
     done.field("type", "done").field("models", static_cast<std::int64_t>(plan.models.size())).field("errors", errors);
-    emit(done);
+    emit(done.field_or_null("cpu_ns", cpu_ns()));
     return 0;
   } catch (const PlanError& error) {
     std::fprintf(stderr, "plan %s: %s\n", argv[1], error.what());

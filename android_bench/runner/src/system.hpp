@@ -1,6 +1,7 @@
 // What the runner asks of the kernel: the clock, its place on the cores, and what happened to it while it measured.
 #pragma once
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/resource.h>
@@ -115,6 +116,37 @@ inline ContextSwitches context_switches() {
   rusage usage;
   if (getrusage(RUSAGE_SELF, &usage) != 0) return {-1, -1};
   return {usage.ru_nvcsw, usage.ru_nivcsw};
+}
+
+// CPU time of all threads of this process so far.
+inline std::int64_t cpu_ns() {
+  timespec used;
+  if (clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used) != 0) return -1;
+  return static_cast<std::int64_t>(used.tv_sec) * 1'000'000'000 + used.tv_nsec;
+}
+
+// How long the threads of this process were ready to run while others had their cores, so far: the second number of
+// /proc/PID/task/TID/schedstat (Documentation/scheduler/sched-stats.rst), summed up. -1 where the kernel keeps none.
+inline std::int64_t waited_ns() {
+  DIR* tasks = opendir("/proc/self/task");
+  if (tasks == nullptr) return -1;
+  std::int64_t sum = -1;
+  while (const dirent* entry = readdir(tasks)) {
+    if (entry->d_name[0] == '.') continue;
+    std::FILE* file = std::fopen(("/proc/self/task/" + std::string(entry->d_name) + "/schedstat").c_str(), "re");
+    if (file == nullptr) continue;
+    long long ran = 0;
+    long long waited = 0;
+    if (std::fscanf(file, "%lld %lld", &ran, &waited) == 2 && waited >= 0) sum = (sum < 0 ? 0 : sum) + waited;
+    std::fclose(file);
+  }
+  closedir(tasks);
+  return sum;
+}
+
+// What was counted between two readings; -1 where one of them could not be had, or a thread ended in between.
+inline std::int64_t counted_since(std::int64_t before, std::int64_t after) {
+  return before < 0 || after < before ? -1 : after - before;
 }
 
 inline const char* abi_name() {

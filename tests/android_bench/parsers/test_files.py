@@ -1,7 +1,7 @@
 """Many small files in one reading, and what stands in them."""
 
 import pytest
-from device_samples import LOADAVG, MEMINFO, PROC_STAT, SYSFS, TIME_IN_STATE
+from device_samples import CPU_PRESSURE, LOADAVG, MEMINFO, PROC_STAT, SYSFS, TIME_IN_STATE
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,6 +15,7 @@ from android_bench.parsers.proc import (
     Stat,
     parse_loadavg,
     parse_meminfo,
+    parse_pressure,
     parse_stat,
 )
 from android_bench.parsers.zones import ZoneTemperature, zone_temperatures
@@ -85,12 +86,12 @@ def test_shares_are_a_whole(before: dict[int, int], data: st.DataObject) -> None
 
 
 def test_ticks_of_each_core() -> None:
-    assert parse_stat(PROC_STAT) == Stat((CoreTicks(0, 20, 6), CoreTicks(1, 5, 1)), 3)
+    assert parse_stat(PROC_STAT) == Stat((CoreTicks(0, 20, 6, 105), CoreTicks(1, 5, 1, 2)), 3)
 
 
 def test_kernel_that_counts_less_tells_less() -> None:
-    assert parse_stat("cpu  1 2 3 4\ncpu0 1 2 3 4\n") == Stat((CoreTicks(0, None, None),), None)
-    assert parse_stat("cpu  1 2 3 4 5 6 7\ncpu0 1 2 3 4 5 6 7\n").cores == (CoreTicks(0, 19, None),)
+    assert parse_stat("cpu  1 2 3 4\ncpu0 1 2 3 4\n") == Stat((CoreTicks(0, None, None, 4),), None)
+    assert parse_stat("cpu  1 2 3 4 5 6 7\ncpu0 1 2 3 4 5 6 7\n").cores == (CoreTicks(0, 19, None, 9),)
 
 
 @pytest.mark.parametrize(
@@ -111,6 +112,18 @@ def test_load_average() -> None:
 def test_what_is_no_load_average_is_refused(output: str) -> None:
     with pytest.raises(UnreadableOutputError, match="no load average"):
         parse_loadavg(output)
+
+
+def test_time_in_which_somebody_waited_for_a_core() -> None:
+    assert parse_pressure(CPU_PRESSURE) == 5_117_807_630
+
+
+@pytest.mark.parametrize(
+    "output", ["", "full avg10=0.00 avg60=0.00 avg300=0.00 total=1", "some avg10=0.00 total=1", "some total=-1"]
+)
+def test_what_is_no_pressure_is_refused(output: str) -> None:
+    with pytest.raises(UnreadableOutputError, match="/proc/pressure/cpu"):
+        parse_pressure(output)
 
 
 def test_memory() -> None:
