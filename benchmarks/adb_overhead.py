@@ -13,16 +13,16 @@ import contextlib
 import json
 import os
 import statistics
-import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from android_bench.adb.adb_program import AdbProgram, AdbProgramChannel
-from android_bench.adb.channel import Channel
-from android_bench.adb.phone import open_channel, open_phone
+from places import Place, add_device_arguments, phone_place
+
+from android_bench.adb.adb_program import AdbProgram
+from android_bench.adb.phone import open_phone
 from android_bench.adb.phone_transport import PhoneTransport
 from android_bench.adb.supervisor import DEVICE_FOLDER
 from android_bench.job import Job
@@ -40,28 +40,14 @@ PUSHES = 5
 SPACES = ("mobile", "mobile-24", "demo")
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where to measure. adb_environ: of an adb program that knows the phone as `serial`."""
-
-    name: str
-    serial: str
-    channel: Channel
-    adb_environ: dict[str, str]
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    where = parser.add_mutually_exclusive_group(required=True)
-    where.add_argument("--device", "-d")
-    where.add_argument("--lookalike", action="store_true", help="a real adbd on this machine")
-    parser.add_argument("--channel", default="adb-shell", choices=("adb-shell", "adb"), help="with --lookalike")
+    add_device_arguments(parser, required=True)
     parser.add_argument("--operators", type=int, default=100)
     parser.add_argument("--processes", type=int, default=PHONE_OPERATORS.processes)
     parser.add_argument("--json", type=Path, help="write the figures here")
     arguments = parser.parse_args()
-    place = lookalike_place(arguments.channel) if arguments.lookalike else phone_place(arguments.device)
-    with place as at, tempfile.TemporaryDirectory(prefix="pocketnas-") as folder:
+    with phone_place(arguments) as at, tempfile.TemporaryDirectory(prefix="pocketnas-") as folder:
         figures = {"device": at.name, "operators": arguments.operators, "processes": arguments.processes}
         figures |= measure_pushes(at, Path(folder))
         figures |= measure_sessions(at, arguments.operators, arguments.processes, Path(folder))
@@ -69,36 +55,6 @@ def main() -> None:
         print(f"{name}: {value if isinstance(value, str | int) else round(value, 3)}")
     if arguments.json:
         arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
-
-
-@contextlib.contextmanager
-def phone_place(name: str) -> Iterator[Place]:
-    yield Place(name, name.removeprefix("tcp:"), open_channel(name, ask=say), dict(os.environ))
-
-
-@contextlib.contextmanager
-def lookalike_place(channel: str) -> Iterator[Place]:
-    sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-    from lookalike.fixtures import make_adb_key, running_adb_server
-    from lookalike.lookalike import available, lookalike
-
-    from android_bench.adb.adb_shell_channel import AdbShellChannel, TcpSocket
-    from android_bench.adb.keys import adb_keys
-
-    reason = available()
-    if reason:
-        raise SystemExit(reason)
-    with tempfile.TemporaryDirectory(prefix="pocketnas-") as name:
-        home = Path(name)
-        key = make_adb_key(home)
-        with lookalike(keys=[key.public]) as phone, running_adb_server(key, home) as server:
-            serial = server.connect(phone)
-            keys = adb_keys({"HOME": str(home / "none"), "ADB_VENDOR_KEYS": str(key.private)})
-            if channel == "adb":
-                yield Place("lookalike", serial, AdbProgramChannel(AdbProgram(environ=server.env), serial), server.env)
-            else:
-                wire = AdbShellChannel("lookalike", lambda: TcpSocket(phone.host, phone.port), keys=lambda: keys)
-                yield Place("lookalike", serial, wire, server.env)
 
 
 def measure_pushes(place: Place, folder: Path) -> dict[str, float]:

@@ -1,93 +1,171 @@
 """Predicted against measured latency of random networks of a space, on one device.
 
-Builds a table, then measures random networks end to end in one session and prints how far the plain sum of rows is off.
+Builds a table, calibrates it with a few whole networks spread over the space, then measures random networks, none of
+them among those, and prints how far prediction and plain sum of rows are off.
 
-    python benchmarks/prediction.py --space demo --networks 20 [-d DEVICE]
+    python benchmarks/prediction.py --space mobile --networks 100 [--runtime executorch] [--threads 2] [-d DEVICE]
+    python benchmarks/prediction.py --lookalike               over a real adb daemon on this machine (make testbed)
 """
 
 import argparse
 import json
 import tempfile
-from dataclasses import replace
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+from places import add_device_arguments, opened_device
 
+from android_bench.device import Device
 from android_bench.job import Job
-from android_bench.latencies import latencies
 from android_bench.protocol import networks_on
-from android_bench.session import measure
 from android_bench.store import SampleStore
 from deploy.export import export_untrained
 from latency.predict import predict
+from latency.table import LatencyTable
 from pocketnas.cache import operator_cache
+from pocketnas.calibrating import Budget, calibrated
 from pocketnas.config import TableConfig
 from pocketnas.console import progress_bar
-from pocketnas.measuring import measure_table, open_device, operator_jobs, to_row
-from search.architecture import Architecture, assemble
+from pocketnas.like_table import measure_like_table
+from pocketnas.measuring import measure_table, operator_jobs, to_row
+from pocketnas_base.artifact import PRECISIONS, RUNTIMES
+from search.architecture import Architecture
+from search.sampling import random_networks
 from search.space import SearchSpace, load_space
+
+TEST_SEED = 20181202
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--device", "-d", default="local")
-    parser.add_argument("--space", default="demo")
-    parser.add_argument("--runtime", default="tflite", choices=("tflite", "executorch"))
-    parser.add_argument("--networks", type=int, default=20)
-    parser.add_argument("--processes", type=int, help="per network")
-    parser.add_argument("--seed", type=int, default=0)
+    add_device_arguments(parser)
+    parser.add_argument("--space", default="mobile")
+    parser.add_argument("--runtime", default="tflite", choices=RUNTIMES)
+    parser.add_argument("--precision", default="fp32", choices=PRECISIONS)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--networks", type=int, default=100, help="random ones, to test on")
+    parser.add_argument("--calibration", type=int, help="networks to calibrate with; left out, as many as pay")
+    parser.add_argument("--processes", type=int, help="fresh processes for each network")
     parser.add_argument("--json", type=Path, help="write the figures here")
     arguments = parser.parse_args()
-    space, device = load_space(arguments.space), open_device(arguments.device)
-    config = TableConfig(runtime=arguments.runtime)
-    networks = random_networks(space, arguments.networks, arguments.seed)
-    with tempfile.TemporaryDirectory(prefix="pocketnas-") as name:
-        folder = Path(name)
-        with progress_bar("operators") as progress:
-            jobs = operator_jobs(space, config, operator_cache(), 0, progress)
-        with progress_bar("table") as progress:
-            table = measure_table(space, device, config, jobs, folder / "table.sqlite", 0, progress)
-        with progress_bar("networks") as progress, SampleStore.open(folder / "networks.sqlite") as store:
-            whole = [Job(net.name, export_untrained(net, folder, runtime=config.runtime)) for net in networks]
-            usual = networks_on(device)
-            protocol = replace(usual, processes=arguments.processes or usual.processes, sentinel_every=8)
-            key = measure(device, whole, protocol, store, progress=progress)
-            measured = {name: to_row(summary).latency_ms for name, summary in latencies(store, key).items()}
-    predicted = {net.name: predict(table, net.ops).latency_ms for net in networks}
-    report(space, config.runtime, predicted, measured, arguments.json)
-
-
-def random_networks(space: SearchSpace, count: int, seed: int) -> list[Architecture]:
-    """Architectures drawn evenly from the space."""
-    rng = np.random.default_rng(seed)
-    return [
-        assemble(space, [int(rng.integers(len(edge.candidates))) for edge in space.edges], f"random-{number:03d}")
-        for number in range(count)
-    ]
-
-
-def report(
-    space: SearchSpace, runtime: str, predicted: dict[str, float], measured: dict[str, float], path: Path | None
-) -> None:
-    """Print every network and the shares within 5 % and 10 %."""
-    import pandas as pd
-
-    frame = pd.DataFrame({"predicted_ms": predicted, "measured_ms": measured})
-    frame["error_percent"] = 100 * (frame.predicted_ms / frame.measured_ms - 1)
-    print(frame.round(4).to_string())
-    figures = {
-        "space": space.name,
-        "runtime": runtime,
-        "networks": len(frame),
-        "within_5_percent": float(100 * (frame.error_percent.abs() <= 5).mean()),
-        "within_10_percent": float(100 * (frame.error_percent.abs() <= 10).mean()),
-        "median_error_percent": float(frame.error_percent.median()),
-        "spearman": float(frame.predicted_ms.rank().corr(frame.measured_ms.rank())),
-    }
+    space = load_space(arguments.space)
+    config = TableConfig(runtime=arguments.runtime, precision=arguments.precision, threads=arguments.threads)
+    budget = Budget(arguments.calibration, arguments.processes)
+    with tempfile.TemporaryDirectory(prefix="pocketnas-") as folder, opened_device(arguments) as device:
+        taken = take(space, device, config, budget, arguments.networks, Path(folder))
+        figures = {
+            "device": device.info.model or device.id,
+            "space": space.name,
+            "runtime": config.runtime,
+            "precision": config.precision,
+            "threads": config.threads,
+            **report(taken),
+        }
     for name, value in figures.items():
-        print(f"{name}: {value if isinstance(value, str | int) else round(value, 3)}")
-    if path:
-        path.write_text(json.dumps(figures, indent=2) + "\n")
+        print(f"{name}: {round(value, 3) if isinstance(value, float) else value}")
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What was measured. measured_ms: the test networks' latencies, by name. seconds: what each part took."""
+
+    table: LatencyTable
+    networks: list[Architecture]
+    measured_ms: dict[str, float]
+    drift_percent: float
+    seconds: dict[str, float]
+
+
+def take(space: SearchSpace, device: Device, config: TableConfig, budget: Budget, count: int, folder: Path) -> Taken:
+    """Table, calibration, and `count` random networks that the calibration has not seen."""
+    seconds: dict[str, float] = {}
+
+    @contextmanager
+    def part(name: str) -> Iterator[None]:
+        start = time.monotonic()
+        yield
+        seconds[name] = time.monotonic() - start
+
+    with part("export_operators"), progress_bar("operators") as progress:
+        jobs = operator_jobs(space, config, operator_cache(), 0, progress)
+    with part("table"), progress_bar("table") as progress:
+        table = measure_table(space, device, config, jobs, folder / "table.sqlite", 0, progress)
+    with part("calibration"), progress_bar("calibration") as progress:
+        table = calibrated(table, space, device, folder / "calibration.sqlite", budget=budget, progress=progress)
+    calibration = table.info.calibration
+    assert calibration is not None
+    known = {network.ops for network in calibration.networks}
+    drawn = random_networks(space, count + len(known), TEST_SEED)
+    networks = [net for net in drawn if tuple(op.key for op in net.ops) not in known][:count]
+    with part("export_networks"), progress_bar("export") as progress:
+        whole = []
+        for number, net in enumerate(networks):
+            progress(number, count, net.name)
+            whole.append(Job(net.name, export_untrained(net, folder, runtime=config.runtime)))
+    usual = networks_on(device)
+    protocol = replace(
+        usual, processes=budget.processes or usual.processes, threads=config.threads, cores=table.info.cores
+    )
+    ops = [op for net in networks for op in net.ops]
+    with (
+        part("networks"),
+        progress_bar("networks") as progress,
+        SampleStore.open(folder / "networks.sqlite") as store,
+    ):
+        session = measure_like_table(table, device, whole, ops, protocol, store, progress=progress)
+    measured = {net.name: to_row(session.summaries[net.name]).latency_ms for net in networks}
+    return Taken(table, networks, measured, session.drift_percent, seconds)
+
+
+def report(taken: Taken) -> dict[str, object]:
+    """Print every network; returns the shares within 5 % and 10 %, of the predictions and of the plain sums."""
+    predictions = {net.name: predict(taken.table, net.ops) for net in taken.networks}
+    frame = pd.DataFrame(
+        {
+            "measured_ms": taken.measured_ms,
+            "predicted_ms": {name: each.latency_ms for name, each in predictions.items()},
+            "low_ms": {name: each.low_ms for name, each in predictions.items()},
+            "high_ms": {name: each.high_ms for name, each in predictions.items()},
+            "sum_ms": {name: each.sum_ms for name, each in predictions.items()},
+        }
+    )
+    print(frame.round(4).to_string())
+    calibration = taken.table.info.calibration
+    assert calibration is not None
+    inside = (frame.low_ms <= frame.measured_ms) & (frame.measured_ms <= frame.high_ms)
+    return {
+        "networks": len(frame),
+        "calibration_networks": len(calibration.networks),
+        "correction": calibration.kind,
+        "tried_percent": calibration.tried,
+        "calibration_drift_percent": calibration.drift_percent,
+        "drift_percent": taken.drift_percent,
+        **{f"predicted_{name}": value for name, value in errors(frame.predicted_ms, frame.measured_ms).items()},
+        "interval_half_width_percent": calibration.half_width_percent,
+        "inside_interval_percent": float(100 * inside.mean()),
+        **{f"sum_{name}": value for name, value in errors(frame.sum_ms, frame.measured_ms).items()},
+        "seconds": {name: round(value, 1) for name, value in taken.seconds.items()},
+    }
+
+
+def errors(predicted: "pd.Series[float]", measured: "pd.Series[float]") -> dict[str, float]:
+    """How far predictions are off."""
+    percent = 100 * (predicted / measured - 1)
+    return {
+        "within_5_percent": float(100 * (percent.abs() <= 5).mean()),
+        "within_10_percent": float(100 * (percent.abs() <= 10).mean()),
+        "median_error_percent": float(percent.median()),
+        "worst_error_percent": float(percent.iloc[int(np.argmax(percent.abs()))]),
+        "rms_error_percent": float(np.sqrt((percent**2).mean())),
+        "spearman": float(predicted.rank().corr(measured.rank())),
+    }
 
 
 if __name__ == "__main__":
