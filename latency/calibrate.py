@@ -26,10 +26,14 @@ FloatArray = NDArray[np.float64]
 
 MIN_NETWORKS = 6
 """A spread estimated from fewer says next to nothing."""
+NETWORKS_PER_TERM = 3
+"""A correction with more terms than a third of the networks is not tried: it would fit their noise."""
 CONFIDENCE = 0.95
 # How strongly weights are held at the plain sum's: the variance of what is left over divided by that of what a term
 # adds, both relative to a latency. From hardly at all to all but fixed.
 PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+# By how many standard errors a richer correction has to be better: with five to choose from, one is too few.
+EARNS_ITS_PLACE = 2.0
 # Further networks pay while they would narrow the interval by so many percentage points of a latency.
 WORTH_PERCENT = 0.5
 
@@ -62,8 +66,8 @@ def calibrate(
 
     Each kind of correction is a ridge regression of measured latencies, errors relative, on the terms of
     `latency.correction`, drawn towards the plain sum. A richer kind is taken only where its errors on networks left out
-    of the fit are smaller than a simpler one's by more than the standard error of that difference (the rule of Breiman
-    et al. 1984, section 3.4.3, on paired differences).
+    of the fit are smaller than a simpler one's by more than `EARNS_ITS_PLACE` standard errors of that difference (after
+    the one-standard-error rule of Breiman et al. 1984, section 3.4.3, on paired differences).
     Raises InputError for fewer than `MIN_NETWORKS` networks, a table whose rows are not of operators alone, or one that
     lacks an operator.
     """
@@ -73,7 +77,8 @@ def calibrate(
         raise InputError(f"a calibration needs at least {MIN_NETWORKS} measured networks, not {len(networks)}")
     for network in networks:
         table.require(network.ops, needed_by=f"network {network.name}")
-    fits = [_fit(table, networks, kind) for kind in get_args(CorrectionKind)]
+    most_terms = len(networks) // NETWORKS_PER_TERM
+    fits = [_fit(table, networks, kind) for kind in get_args(CorrectionKind) if _terms_of(table, kind) <= most_terms]
     chosen = fits[0]
     for fit in fits[1:]:
         if _is_better(fit, chosen):
@@ -104,9 +109,13 @@ def _half_width(residual: float, count: int) -> float:
     return float(t.ppf((1 + CONFIDENCE) / 2, count - 1)) * residual
 
 
+def _terms_of(table: LatencyTable, kind: CorrectionKind) -> int:
+    return len(share_terms(kind, table.rows)) + len(other_terms(kind))
+
+
 def _is_better(fit: _Fit, than: _Fit) -> bool:
     gains = than.left_out_errors**2 - fit.left_out_errors**2
-    return bool(gains.mean() > gains.std(ddof=1) / np.sqrt(len(gains)))
+    return bool(gains.mean() > EARNS_ITS_PLACE * gains.std(ddof=1) / np.sqrt(len(gains)))
 
 
 def _fit(table: LatencyTable, networks: Sequence[MeasuredNetwork], kind: CorrectionKind) -> _Fit:

@@ -1,7 +1,8 @@
-"""Whole networks measured beside one of the table's operators, the witness that the device is what it was."""
+"""Whole networks measured beside some of the table's operators, witnesses that the device is what it was."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from statistics import median
 
 from android_bench.device import Device
 from android_bench.job import Job
@@ -21,13 +22,15 @@ from pocketnas.taken_table import why_not_compared
 from pocketnas_base.errors import InputError
 from pocketnas_base.progress import Progress
 
+WITNESSES = 5
 SESSIONS = 6
 MOST_DRIFT_PERCENT = 3.0
 
 
 @dataclass(frozen=True, slots=True)
 class LikeTable:
-    """One session. drift_percent: how much slower (+) than at the table's time the device ran the table's own operator.
+    """One session. drift_percent: how much slower (+) than at its own time the device ran the table's operators, the
+    median of `WITNESSES`.
     summaries: by job id. readings: all of them."""
 
     drift_percent: float
@@ -46,9 +49,9 @@ def measure_like_table(
     tolerated: Collection[str] = (),
     progress: Progress,
 ) -> LikeTable:
-    """Measure all jobs in one session, together with the dearest of `ops` as the table measured it.
+    """Measure all jobs in one session, together with the dearest of `ops` as the table measured them.
 
-    Where that operator is not what it was, the device is busy with something else, and the session would compare
+    Where these are not what they were, the device is busy with something else, and the session would compare
     moments, not networks: it is repeated, with another seed, at most `SESSIONS` times, and the one nearest the table's
     time is kept. Raises InputError when the table is not of this device.
     """
@@ -57,15 +60,21 @@ def measure_like_table(
         raise InputError(reason)
     assert info.runtime is not None  # a measured table says both
     assert info.seed is not None
-    op = max(ops, key=lambda op: operator_ms(table, op))
-    file = export_operators([op], info.runtime, operator_cache(), seed=info.seed)[op]
-    witness = Job(f"table-{op.key}", file.artifact, (file.input_path,), (file.reference_path,))
+    dearest = sorted(set(ops), key=lambda op: (-operator_ms(table, op), op))[:WITNESSES]
+    files = export_operators(dearest, info.runtime, operator_cache(), seed=info.seed)
+    witnesses = {
+        op: Job(f"table-{op.key}", file.artifact, (file.input_path,), (file.reference_path,))
+        for op, file in files.items()
+    }
     best: LikeTable | None = None
     for attempt in range(SESSIONS):
         repeated = replace(protocol, seed=protocol.seed + attempt)
-        key = measure(device, [*jobs, witness], repeated, store, tolerated=tolerated, progress=progress)
+        key = measure(device, [*jobs, *witnesses.values()], repeated, store, tolerated=tolerated, progress=progress)
         summaries = latencies(store, key, tolerated=tolerated)
-        drift = 100 * (to_row(summaries[witness.id]).latency_ms / table.row(op).latency_ms - 1)
+        ratios = [
+            to_row(summaries[witness.id]).latency_ms / table.row(op).latency_ms for op, witness in witnesses.items()
+        ]
+        drift = 100 * (median(ratios) - 1)
         if best is None or abs(drift) < abs(best.drift_percent):
             best = LikeTable(drift, summaries, readings(store, key))
         if abs(drift) <= MOST_DRIFT_PERCENT:
