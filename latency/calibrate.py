@@ -89,7 +89,10 @@ def calibrate(
         residual_percent=100 * chosen.residual,
         half_width_percent=100 * _half_width(chosen.residual, len(networks)),
         tried={fit.kind: 100 * fit.residual for fit in fits},
-        networks=tuple(_record(table, network) for network in networks),
+        networks=tuple(
+            _record(table, network, float(error))
+            for network, error in zip(networks, chosen.left_out_errors, strict=True)
+        ),
         drift_percent=drift_percent,
         date_utc=datetime.now(UTC).isoformat(timespec="seconds"),
     )
@@ -163,11 +166,12 @@ def _terms(table: LatencyTable, ops: Sequence[OpSpec], kind: CorrectionKind, nam
     return [total[name] for name in names]
 
 
-def _record(table: LatencyTable, network: MeasuredNetwork) -> CalibrationNetwork:
+def _record(table: LatencyTable, network: MeasuredNetwork, left_out_error: float) -> CalibrationNetwork:
     return CalibrationNetwork(
         name=network.name,
         ops=tuple(op.key for op in network.ops),
         sum_ms=table.invocation_ms + sum(operator_ms(table, op) for op in network.ops),
+        left_out_ms=network.latency_ms * (1 + left_out_error),
         measured_ms=network.latency_ms,
         high_ms=network.high_ms,
     )

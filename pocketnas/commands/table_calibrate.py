@@ -42,12 +42,15 @@ def calibrate_table(
 
 
 def print_networks(calibration: Calibration) -> None:
-    """Every network: its sum beside its measurement."""
+    """Every network: the plain sum, and the prediction by the others, beside its measurement."""
     rows = []
     for each in calibration.networks:
-        off = 100 * (each.sum_ms / each.measured_ms - 1)
-        rows.append([each.name, f"{each.measured_ms:.4f}", f"{each.sum_ms:.4f}", f"{off:+.1f}"])
-    print_table(["network", "measured ms", "sum ms", "off %"], rows, title=f"{len(rows)} networks")
+        row = [each.name, f"{each.measured_ms:.4f}"]
+        for predicted_ms in (each.sum_ms, each.left_out_ms):
+            row += [f"{predicted_ms:.4f}", f"{100 * (predicted_ms / each.measured_ms - 1):+.1f}"]
+        rows.append(row)
+    columns = ["network", "measured ms", "sum ms", "off %", "left out ms", "off %"]
+    print_table(columns, rows, title=f"{len(rows)} networks")
 
 
 def describe(calibration: Calibration) -> str:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pocketnas.report.collect import RunRecord, collect
 from pocketnas.report.figure_architecture import architecture_figure, legend, share_figure
+from pocketnas.report.figure_calibration import calibration_figure
 from pocketnas.report.figure_curves import search_figures, training_figures
 from pocketnas.report.figure_heat import probability_figure, side_by_side, table_figure
 from pocketnas.report.figure_latency import latency_figure
@@ -41,6 +42,7 @@ def render(record: RunRecord) -> str:
         shares=share_figure(record),
         latency=latency_figure(record),
         rebench=rebench_table(record),
+        calibration=None if info.calibration is None else calibration_figure(info.calibration),
         costs=table_figure(record),
         fixed_costs=fixed_costs(record),
         probabilities=probability_figure(record),

@@ -101,7 +101,8 @@ def _tiles(record: RunRecord) -> tuple[Tile, ...]:
                      else f"in {milliseconds(slower)}, as ours")  # fmt: skip
     interval = "its noise is not known"
     if summary.predicted_low_ms is not None and summary.predicted_high_ms is not None:
-        interval = f"{number(summary.predicted_low_ms)} to {number(summary.predicted_high_ms)} with its noise"
+        known = "with its noise" if info.calibration is None else "in 95 of 100 cases"
+        interval = f"{number(summary.predicted_low_ms)} to {number(summary.predicted_high_ms)} {known}"
     error = summary.error_percent
     compared = "not compared with the prediction" if error is None else f"prediction {signed(error)} %"
     return (

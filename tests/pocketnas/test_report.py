@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from latency.calibrate import MeasuredNetwork, calibrate
 from latency.library import load_table
 from latency.opspec import EMPTY, OpSpec, zero
 from latency.predict import predict
@@ -28,6 +29,7 @@ from pocketnas.taken_table import why_not_compared
 from pocketnas_base.errors import InputError
 from pocketnas_base.files import write_json, write_text
 from search.architecture import Architecture, assemble
+from search.sampling import random_networks
 from search.space import SearchSpace, load_space
 
 INVOCATION_MS = 0.0021
@@ -405,6 +407,24 @@ def edit(path: Path, change: Callable[[dict], object]) -> None:  # type: ignore[
     value = json.loads(path.read_text())
     change(value)
     path.write_text(json.dumps(value))
+
+
+def test_what_calibrated_the_table_is_shown_network_by_network(run_dir: Path) -> None:
+    assert "What the prediction rests on" not in page(run_dir).said
+    table = LatencyTable.load(run_dir / "table.parquet")
+    drawn = random.Random(4)
+    networks = [
+        MeasuredNetwork(net.name, net.ops, 1.2 * predict(table, net.ops).latency_ms * drawn.uniform(0.99, 1.01), None)
+        for net in random_networks(load_space("demo"), 9, 1)
+    ]
+    calibration = calibrate(table, networks)
+    LatencyTable(table.info.model_copy(update={"calibration": calibration}), table.rows).save(run_dir / "table.parquet")
+    shown = page(write_report(run_dir).parent).said
+    assert "9 whole networks were measured" in shown
+    assert f"{calibration.residual_percent:.2f} %" in shown
+    for each in calibration.networks:
+        off = signed(100 * (each.left_out_ms / each.measured_ms - 1))
+        assert shown.count(f"predicted by the others {number(each.left_out_ms)} ({off} %)") == 2  # wide and narrow
 
 
 def test_kept_promise_is_said_first(finished: Path) -> None:
