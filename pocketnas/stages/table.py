@@ -24,7 +24,8 @@ def run(context: RunContext) -> str:
             space, device, config.table, jobs, directory.samples, config.seed, progress, tolerated=config.tolerate
         )
     if config.table.calibration != 0:
-        budget = Budget(None if config.table.calibration == "auto" else config.table.calibration)
+        networks = None if config.table.calibration == "auto" else config.table.calibration
+        budget = Budget(networks, config.table.processes)
         with progress_bar("networks") as progress:
             table = calibrated(
                 table, space, device, directory.samples, budget=budget, tolerated=config.tolerate, progress=progress

@@ -25,6 +25,7 @@ holdout = 10000
 
 [table]
 processes = 3
+calibration = 6
 
 [search]
 target_ratio = 0.6
