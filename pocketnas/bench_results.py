@@ -47,6 +47,7 @@ def results_of(
                 "file": job.id,
                 "sha256": job.artifact.sha256,
                 "runtime": job.artifact.runtime,
+                "runtime_version": None if tool else session.runners[job.artifact.runtime]["version"],
                 "precision": precision_of(job.artifact),
                 "threads": protocol.threads,
                 "cores": list(protocol.cores or ()),

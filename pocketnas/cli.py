@@ -62,7 +62,11 @@ def devices(config: NamesFrom = None, json: Json = False) -> None:
 def doctor(
     device: Annotated[
         str | None,
-        typer.Option("--device", "-d", help="`local`, an adb serial, tcp:HOST:PORT or a name; left out, all of them."),
+        typer.Option(
+            "--device",
+            "-d",
+            help="`local`, an adb serial, tcp:HOST:PORT, or a name from --config; left out, all of them.",
+        ),
     ] = None,
     config: NamesFrom = None,
     restore: Annotated[
@@ -82,10 +86,13 @@ def doctor(
 def bench(
     files: Annotated[list[Path], typer.Argument(help="Any .tflite and .pte files.")],
     device: Devices = None,
-    threads: Annotated[int, typer.Option(min=1, max=64)] = 1,
+    config: NamesFrom = None,
+    threads: Annotated[int, typer.Option(min=1, max=64, help="Of the runtime.")] = 1,
     processes: Processes = None,
     cores: Annotated[str, typer.Option(help="Cores to run on, such as 4-7; left out, the fastest equal ones.")] = "",
-    profile: Annotated[bool, typer.Option("--profile", help="Also what each operator takes.")] = False,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Also how long each operator takes, in runs of their own.")
+    ] = False,
     runner: Runner = None,
     delegate: Delegate = "cpu",
     tolerate: Tolerate = None,
@@ -94,11 +101,33 @@ def bench(
 ) -> None:
     """Benchmark .tflite and .pte files on a device, or on several side by side."""
     from pocketnas.commands.bench import BenchOptions, bench_files
+    from pocketnas.device_names import devices_by_name
 
     options = BenchOptions(
         threads, processes, cores, tuple(tolerate or ()), profile, samples, runner, delegate, as_json=json
     )
-    bench_files(files, device or [], options)
+    bench_files(files, devices_by_name(device, config), options)
+
+
+@app.command()
+def compare(
+    files: Annotated[
+        list[Path], typer.Argument(help="Files of results, two or more; the others are held against the first.")
+    ],
+    pair: Annotated[
+        list[str] | None,
+        typer.Option(help="A=B: what the first file calls A, another calls B. Without it, sha256 and names decide."),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Hold results of several tools against each other, model by model.
+
+    Read are the output of `bench --json`, logs and operator profiles of benchmark_model, logs of executor_runner, and
+    the JSON files of Jetpack Benchmark and Qualcomm AI Hub. Which it is, is seen by the content: see docs/compare.md.
+    """
+    from pocketnas.commands.compare import compare_files
+
+    compare_files(files, pair or [], as_json=json)
 
 
 @app.command()
@@ -163,7 +192,10 @@ def rebench(run_or_config: RunOrConfig, runs: Runs = Path("runs")) -> None:
 
 
 @app.command()
-def zoo(name: Annotated[str, typer.Argument(help="An architecture or a space.")] = "", json: Json = False) -> None:
+def zoo(
+    name: Annotated[str, typer.Argument(help="An architecture or a space; left out, all of them are listed.")] = "",
+    json: Json = False,
+) -> None:
     """Published architectures and search spaces."""
     from pocketnas.commands.zoo import show_zoo
 
@@ -198,15 +230,16 @@ def runner_build(
 
 
 @runner_app.command("clean")
-def runner_clean(device: Devices = None) -> None:
+def runner_clean(device: Devices = None, config: NamesFrom = None) -> None:
     """Take everything of ours off a phone: runners, models, and what a session left changed."""
     from pocketnas.commands.clean import clean
+    from pocketnas.device_names import devices_by_name
 
-    clean(device or [])
+    clean(devices_by_name(device, config))
 
 
 @data_app.command("fetch")
-def data_fetch(name: Annotated[str, typer.Argument(help="fashion-mnist")]) -> None:
+def data_fetch(name: Annotated[str, typer.Argument(help="The data set: fashion-mnist.")]) -> None:
     """Find or fetch a data set, and say where it came from."""
     from pocketnas.commands.setup import fetch_data
 

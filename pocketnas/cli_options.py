@@ -8,7 +8,11 @@ import typer
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of tables.")]
 Devices = Annotated[
     list[str] | None,
-    typer.Option("--device", "-d", help="`local`, an adb serial, or tcp:HOST:PORT; several are measured side by side."),
+    typer.Option(
+        "--device",
+        "-d",
+        help="`local`, an adb serial, tcp:HOST:PORT, or a name from --config; may be given several times.",
+    ),
 ]
 OneDevice = Annotated[str | None, typer.Option("--device", "-d", help="`local`, an adb serial, or tcp:HOST:PORT.")]
 Processes = Annotated[
@@ -19,7 +23,9 @@ Runner = Annotated[
     typer.Option(help="A tool of your own: benchmark_model=PATH (.tflite) or executor_runner=PATH (.pte)."),
 ]
 Delegate = Annotated[str, typer.Option(help="cpu, gpu or nnapi; the latter two need --runner benchmark_model=PATH.")]
-Tolerate = Annotated[list[str] | None, typer.Option(help="A reason for void measurements to overlook, by its id.")]
+Tolerate = Annotated[
+    list[str] | None, typer.Option(help="A reason for void measurements to overlook, by its id (docs/phones.md).")
+]
 NamesFrom = Annotated[
     Path | None, typer.Option("--config", "-c", help="A CONFIG.toml whose table `devices` names phones.")
 ]

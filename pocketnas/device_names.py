@@ -1,6 +1,7 @@
 """Which device the user means: by what `-d` says, by a name of the configuration, or because there is only one."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from android_bench.adb.phone import transport_kind
 from android_bench.device import LOCAL
@@ -24,6 +25,22 @@ def resolve_device(name: str | None, names: Mapping[str, str]) -> str:
     if id != LOCAL:
         transport_kind(id)
     return id
+
+
+def names_in(config: Path | None) -> Mapping[str, str]:
+    """The names that a configuration gives to devices. Raises InputError."""
+    if config is None:
+        return {}
+    from pocketnas.config import load_config
+
+    return load_config(config)[0].devices
+
+
+def devices_by_name(asked: Sequence[str] | None, config: Path | None) -> list[str]:
+    """What several `-d` mean, each device once; none stays none. Raises InputError as `resolve_device` does, and for a
+    configuration that cannot be read."""
+    names = names_in(config)
+    return list(dict.fromkeys(resolve_device(name, names) for name in asked or ()))
 
 
 def check_known(id: str) -> None:

@@ -9,19 +9,24 @@ import device_samples as samples
 from android_bench.checksum import seal
 from android_bench.errors import UnreadableOutputError
 from android_bench.parsers.adb_devices import parse_adb_devices
+from android_bench.parsers.ai_hub import parse_ai_hub
 from android_bench.parsers.battery import parse_battery
+from android_bench.parsers.bench_json import parse_bench_json
 from android_bench.parsers.benchmark_model import benchmark_failure, parse_benchmark_model
 from android_bench.parsers.cpu import clusters, cpu_state, parse_cpu_list
 from android_bench.parsers.executor_runner import executor_failure, parse_executor_runner
 from android_bench.parsers.files import parse_files
 from android_bench.parsers.frequency import frequency_shares, parse_time_in_state
 from android_bench.parsers.getprop import parse_getprop, parse_identity
+from android_bench.parsers.jetpack import parse_jetpack
 from android_bench.parsers.op_profile import parse_op_profile
 from android_bench.parsers.power import parse_device_idle, parse_low_power, parse_power, parse_power_reply
 from android_bench.parsers.proc import parse_loadavg, parse_meminfo, parse_pressure, parse_stat
+from android_bench.parsers.recognise import recognise
 from android_bench.parsers.storage import parse_df, parse_file_status
 from android_bench.parsers.text import Output
 from android_bench.parsers.thermal import parse_thermal
+from android_bench.parsers.tool_runs import parse_benchmark_runs, parse_executor_runs
 from android_bench.parsers.zones import zone_temperatures
 from android_bench.results import parse_line
 from pocketnas_base.errors import MeasurementError, PocketNASError
@@ -121,6 +126,20 @@ PARSERS: Mapping[str, Parser] = {
             samples.EXECUTOR_RUNNER_LOGCAT,
             samples.EXECUTOR_RUNNER_FAILED,
         ),
+    ),
+    "benchmark_model runs": Parser(
+        parse_benchmark_runs,
+        (samples.BENCHMARK_MODEL_GPU_THEN_CPU, samples.BENCHMARK_MODEL, samples.BENCHMARK_MODEL_LOGCAT),
+    ),
+    "executor_runner runs": Parser(
+        parse_executor_runs, (samples.EXECUTOR_RUNNER_TWICE, samples.EXECUTOR_RUNNER_LOGCAT)
+    ),
+    "Jetpack Benchmark": Parser(parse_jetpack, (samples.JETPACK,)),
+    "AI Hub": Parser(parse_ai_hub, (samples.AI_HUB,)),
+    "pocketnas bench": Parser(parse_bench_json, (samples.BENCH_JSON,)),
+    "recognised results": Parser(
+        recognise,
+        (samples.JETPACK, samples.AI_HUB, samples.BENCH_JSON, samples.EXECUTOR_RUNNER, samples.BENCHMARK_MODEL),
     ),
     "executor_runner failure": Parser(executor_failure, (samples.EXECUTOR_RUNNER_FAILED,)),
     "runner line": Parser(

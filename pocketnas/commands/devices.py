@@ -1,11 +1,11 @@
 """`pocketnas devices`: what is connected, and what to do about what is not ready."""
 
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
 from android_bench.inventory import SeenDevice, take_inventory
 from pocketnas.console import print_json, print_words, say
+from pocketnas.device_names import names_in
 
 TRANSPORTS = {
     "local": "local",
@@ -34,15 +34,6 @@ def show_devices(config: Path | None, *, as_json: bool) -> None:
             print(advice_line(device))
     if inventory.adb_problem is None and len(inventory.devices) == 1:
         print("no phone is attached: see README, Connect a phone")
-
-
-def names_in(config: Path | None) -> Mapping[str, str]:
-    """The names that a configuration gives to devices. Raises InputError."""
-    if config is None:
-        return {}
-    from pocketnas.config import load_config
-
-    return load_config(config)[0].devices
 
 
 def advice_line(device: SeenDevice) -> str:

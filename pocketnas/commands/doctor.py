@@ -21,9 +21,9 @@ from android_bench.inventory import SeenDevice, attached_phones, see, take_inven
 from android_bench.local_checkup import examine_local
 from android_bench.runner.readiness import cross_compiler
 from pocketnas.checkup_text import cluster_rows, facts, told
-from pocketnas.commands.devices import TRANSPORTS, names_in
+from pocketnas.commands.devices import TRANSPORTS
 from pocketnas.console import print_json, print_words, say
-from pocketnas.device_names import check_known, resolve_device
+from pocketnas.device_names import check_known, names_in, resolve_device
 from pocketnas_base.errors import DeviceError, InputError, MissingDependencyError
 
 _MOST_AT_ONCE = 8

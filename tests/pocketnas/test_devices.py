@@ -5,12 +5,15 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from calling import Caller, config_with
+from command_line import program, refused
 from lookalike.fixtures import AdbServer
 from lookalike.lookalike import Lookalike
+from tiny_tflite import conv_model, write_model
 
-from pocketnas.device_names import resolve_device
+from pocketnas.device_names import devices_by_name, resolve_device
 from pocketnas.measuring import open_device
 from pocketnas_base.errors import DeviceError, InputError
 
@@ -158,6 +161,24 @@ def test_a_name_stands_for_a_device() -> None:
     assert resolve_device("R58M12ABCDE", names) == "R58M12ABCDE"
     with pytest.raises(InputError, match="'tcp:nowhere' is no address"):
         resolve_device("tcp:nowhere", names)
+
+
+def test_names_of_a_configuration_stand_for_devices_of_a_benchmark(tmp_path: Path) -> None:
+    config = config_with(tmp_path / "mine.toml", {"desk": "local", "pixel": "tcp:127.0.0.1:1"})
+    assert devices_by_name(["pixel", "desk", "tcp:127.0.0.1:1", "R58M12"], config) == [
+        "tcp:127.0.0.1:1",
+        "local",
+        "R58M12",
+    ]
+    assert devices_by_name(None, config) == devices_by_name([], None) == []
+    model = tmp_path / "conv.tflite"
+    write_model(model, conv_model(np.ones((4, 3), np.float32), (1, 8, 8, 3)))
+    done = program("bench", model, "-d", "desk", "-c", config, "--processes", "1", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)[0]["device"]["id"] == "local"
+    assert "tcp:127.0.0.1:1 failed" in refused("bench", model, "-d", "pixel", "-c", config, status=1)
+    assert "unknown device 'desk'" in refused("bench", model, "-d", "desk")
+    assert "config none.toml does not exist" in refused("bench", model, "-d", "desk", "-c", "none.toml")
 
 
 def test_a_phone_is_opened_by_serial_address_and_name(server: AdbServer, start_phone: StartPhone) -> None:
