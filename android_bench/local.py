@@ -4,7 +4,7 @@ import os
 import platform
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -105,10 +105,11 @@ class LocalTransport:
         """Nothing is held."""
 
 
-def open_local() -> Device:
-    """This machine as a device. Raises MissingDependencyError where no runner can be built for it."""
+def open_local(*, say: Callable[[str], None] = lambda _: None) -> Device:
+    """This machine as a device. say: told while one has to wait. Raises MissingDependencyError where no runner can be
+    built for it."""
     transport = LocalTransport()
-    return Device("local", local_info(), transport, LocalWorkspace(), LocalGuard(transport))
+    return Device("local", local_info(), transport, LocalWorkspace(say), LocalGuard(transport))
 
 
 def local_info() -> DeviceInfo:

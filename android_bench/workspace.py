@@ -1,7 +1,7 @@
 """Where files are put on a device before they are measured."""
 
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -71,7 +71,10 @@ class Workspace(Protocol):
 
 
 class LocalWorkspace:
-    """This machine: files are used where they lie."""
+    """This machine: files are used where they lie. say: told while one has to wait."""
+
+    def __init__(self, say: Callable[[str], None] = lambda _: None) -> None:
+        self._say = say
 
     def place(self, files: Collection[KnownFile]) -> dict[str, str]:
         for file in files:
@@ -92,7 +95,7 @@ class LocalWorkspace:
         """It is the host's own file: it stays."""
 
     def install(self, runtime: Runtime) -> InstalledRunner:
-        runner = build_runner(runtime)
+        runner = build_runner(runtime, say=self._say)
         return InstalledRunner(runtime, runner.runtime_version, runner.abi, runner.sha256, (str(runner.path),))
 
 

@@ -77,7 +77,7 @@ def open_phone(name: str, *, say: Callable[[str], None] = lambda _: None, channe
     transport = PhoneTransport(channel)
     identity = identify(transport)
     info = phone_info(transport, identity)
-    workspace = PhoneWorkspace(transport, info.abi)
+    workspace = PhoneWorkspace(transport, info.abi, say)
     return Device(name, info, transport, workspace, PhoneGuard(transport, identity, say=say))
 
 

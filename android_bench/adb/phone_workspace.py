@@ -1,6 +1,6 @@
 """The folder on a phone where models and runners lie, addressed by content."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import PurePosixPath
 
 from android_bench.adb.phone_transport import PhoneTransport
@@ -17,10 +17,11 @@ _TIMEOUT_S = 60.0
 
 
 class PhoneWorkspace:
-    """See `workspace.Workspace`. What lies on the phone already is hashed there before it is used again."""
+    """See `workspace.Workspace`. What lies on the phone already is hashed there before it is used again. say: told
+    while one has to wait."""
 
-    def __init__(self, transport: PhoneTransport, abi: Abi) -> None:
-        self._transport, self._abi = transport, abi
+    def __init__(self, transport: PhoneTransport, abi: Abi, say: Callable[[str], None] = lambda _: None) -> None:
+        self._transport, self._abi, self._say = transport, abi, say
 
     def place(self, files: Collection[KnownFile]) -> dict[str, str]:
         wanted = {f"{BLOBS}/{file.sha256}": file for file in unique(list(files))}
@@ -49,7 +50,7 @@ class PhoneWorkspace:
         self._transport.run(("rm", "-f", path), timeout_s=_TIMEOUT_S)
 
     def install(self, runtime: Runtime) -> InstalledRunner:
-        bundle = build_bundle(runtime, self._abi)
+        bundle = build_bundle(runtime, self._abi, say=self._say)
         folder = f"{BUNDLES}/{bundle.sha256}"
         wanted = {f"{folder}/{file.name}": file.sha256 for file in bundle.files}
         found = self._transport.sha256(list(wanted))

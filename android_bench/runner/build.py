@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,13 +48,13 @@ def cache_dir() -> Path:
     return Path(override) if override else platformdirs.user_cache_path("pocketnas")
 
 
-def build_runner(runtime: Runtime, abi: Abi | None = None) -> Runner:
+def build_runner(runtime: Runtime, abi: Abi | None = None, *, say: Callable[[str], None] = lambda _: None) -> Runner:
     """The runner for `runtime` on this machine, built now unless an equal one lies in the cache.
 
     A second call costs milliseconds; concurrent calls build apart and the first to finish wins. The compiler is
-    $CXX, else g++, else clang++. Raises MissingDependencyError when the compiler or the runtime's wheel is missing,
-    MeasurementError when the compilation fails, InputError for another ABI: that one needs a bundle
-    (`android_bench.runner.bundle`).
+    $CXX, else g++, else clang++. say: told before it is built. Raises MissingDependencyError when the compiler or the
+    runtime's wheel is missing, MeasurementError when the compilation fails, InputError for another ABI: that one needs
+    a bundle (`android_bench.runner.bundle`).
     """
     host = host_abi()
     if abi is not None and abi != host:
@@ -62,6 +62,7 @@ def build_runner(runtime: Runtime, abi: Abi | None = None) -> Runner:
     sdk, compiler = installed_sdk(runtime), toolchain(host)
     runner = _runner(runtime, sdk, compiler)
     if not os.access(runner.path, os.X_OK):
+        say(f"building the runner of {runtime} for this machine, once; this can take a minute")
         _compile_into(runner.path.parent, sdk, compiler)
     return runner
 

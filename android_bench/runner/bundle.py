@@ -8,6 +8,7 @@ same files name them the same, and a device that holds the files already needs n
 import json
 import shutil
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,22 +58,36 @@ class Bundle:
         return sum(file.path.stat().st_size for file in self.files)
 
 
-def build_bundle(runtime: Runtime, abi: Abi, *, wheels: Path | None = None, libraries: Path | None = None) -> Bundle:
+def build_bundle(
+    runtime: Runtime,
+    abi: Abi,
+    *,
+    wheels: Path | None = None,
+    libraries: Path | None = None,
+    say: Callable[[str], None] = lambda _: None,
+) -> Bundle:
     """The bundle of `runtime` for devices of `abi`, built now unless an equal one lies intact in the cache.
 
     wheels: a folder with the runtime's wheel for `abi`, for a machine without network ($POCKETNAS_WHEELS).
     libraries: Android builds of the runtime's libraries, to be linked with the NDK ($POCKETNAS_ANDROID_LIBRARIES; see
-    `android_bench.runner.ndk`); without it, no NDK is used.
+    `android_bench.runner.ndk`); without it, no NDK is used. say: told before it is built, and before its first
+    building, which may have to fetch the wheel.
 
     A second call costs milliseconds; concurrent calls build apart and the first to finish wins. Raises
     MissingDependencyError when a compiler, a wheel or the NDK is missing, InputError for a library that does not fit,
     MeasurementError when the compilation fails.
     """
+    notice = f"building the runner of {runtime} for {abi} devices, once; this can take a minute or two"
+    is_first = newest_bundle(runtime, abi) is None
+    if is_first:
+        say(notice)
     android = android_libraries(libraries)
     kit = ndk_kit(runtime, abi, android) if android else linux_kit(runtime, abi, wheels)
     folder = cache_dir() / "bundles" / f"{runtime}-{abi}-{_address(kit)}"
     found = _read(folder, kit, runtime)
     if found is None:
+        if not is_first:
+            say(notice)
         _build_into(folder, kit, runtime)
         found = _read(folder, kit, runtime)
         if found is None:

@@ -7,7 +7,7 @@ from android_bench.runner.abi import Abi, parse_abi
 from android_bench.runner.build import build_runner
 from android_bench.runner.bundle import build_bundle
 from android_bench.runner.ndk import android_libraries, holds_runtime
-from pocketnas.console import progress_bar
+from pocketnas.console import progress_bar, say
 from pocketnas_base.artifact import RUNTIMES
 from pocketnas_base.errors import InputError
 
@@ -20,7 +20,7 @@ def build_runners(abis: Sequence[str], libraries: Path | None, wheels: Path | No
     """
     if not abis and libraries is None:
         for runtime in RUNTIMES:
-            runner = build_runner(runtime)
+            runner = build_runner(runtime, say=say)
             print(f"{runtime} {runner.runtime_version}, {runner.abi}: {runner.path}")
         return
     wanted = [parse_abi(name) for name in abis] or ["arm64-v8a"]
@@ -33,7 +33,7 @@ def _build_bundles(abi: Abi, libraries: Path | None, wheels: Path | None) -> Non
     if not runtimes:
         raise InputError(f"{libraries} holds no library of {' or '.join(RUNTIMES)} for {abi}, such as libLiteRt.so")
     for runtime in runtimes:
-        bundle = build_bundle(runtime, abi, wheels=wheels, libraries=libraries)
+        bundle = build_bundle(runtime, abi, wheels=wheels, libraries=libraries, say=say)
         size_mb = bundle.size_bytes / 1e6
         print(f"{runtime} {bundle.runtime_version}, {abi}: {size_mb:.1f} MB, sha256 {bundle.sha256}")
 

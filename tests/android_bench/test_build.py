@@ -51,6 +51,22 @@ def test_runner_is_named_by_what_it_is_made_of_not_by_where_it_lies(
     assert elsewhere.path.is_relative_to(tmp_path)
 
 
+def test_a_build_is_announced_and_what_is_built_already_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+
+    def compile_a_script(directory: Path, *_: object) -> None:
+        assert said, "it is said before, not after"
+        directory.mkdir(parents=True)
+        (directory / "runner").write_text("#!/bin/sh\n")
+        (directory / "runner").chmod(0o755)
+
+    monkeypatch.setattr(build, "_compile_into", compile_a_script)
+    monkeypatch.setenv("POCKETNAS_CACHE", str(tmp_path))
+    for _ in range(2):
+        build_runner("tflite", say=said.append)
+    assert said == ["building the runner of tflite for this machine, once; this can take a minute"]
+
+
 def test_changed_source_makes_another_runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for source in build.SOURCES.iterdir():
         (tmp_path / source.name).write_bytes(source.read_bytes())

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -29,10 +30,10 @@ OTHER: Abi = "arm64-v8a" if host_abi() == "x86_64" else "x86_64"
 MBCONV = OpSpec("mbconv", 8, 8, 5, 3, 1, 14, residual=True)
 
 
-def built(runtime: Runtime, abi: Abi) -> Bundle:
+def built(runtime: Runtime, abi: Abi, say: Callable[[str], None] = lambda _: None) -> Bundle:
     """A bundle, or a skipped test where the other ABI's compiler or wheel cannot be had."""
     try:
-        return build_bundle(runtime, abi)
+        return build_bundle(runtime, abi, say=say)
     except MissingDependencyError as missing:
         if abi == host_abi():
             raise
@@ -203,12 +204,16 @@ def test_bundle_is_named_by_its_content_wherever_it_is_built(
 
 def test_damaged_bundle_in_the_cache_is_built_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POCKETNAS_CACHE", str(tmp_path))
-    bundle = built("tflite", host_abi())
+    said: list[str] = []
+    bundle = built("tflite", host_abi(), said.append)
+    assert built("tflite", host_abi(), said.append) == bundle
+    assert said == [f"building the runner of tflite for {host_abi()} devices, once; this can take a minute or two"]
     library = next(file for file in bundle.files if file.name == "lib/libc.so.6")
     content = bytearray(library.path.read_bytes())
     content[1000] ^= 1
     library.path.write_bytes(content)
-    assert build_bundle("tflite", host_abi()) == bundle
+    assert build_bundle("tflite", host_abi(), say=said.append) == bundle
+    assert len(said) == 2
     assert sha256_file(library.path) == library.sha256
     assert len(list((tmp_path / "bundles").iterdir())) == 1
 
