@@ -78,6 +78,28 @@ def test_every_file_gets_its_figures_on_this_machine(bench: Bench, models: list[
         assert result["peak_memory_mb"] is None or result["peak_memory_mb"] > 0
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("where", ["local", "phone"])
+def test_building_a_runner_is_said_once(
+    where: str, environ: dict[str, str], models: list[Path], tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    phone: Lookalike | None = request.getfixturevalue("phone") if where == "phone" else None
+    device = f"tcp:{phone.host}:{phone.port}" if phone else "local"
+    words = command([models[0], "-d", device, "--processes", 1, "--json"])
+    said = []
+    for _ in range(2):
+        done = subprocess.run(
+            words,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=True,
+            env=environ | {"POCKETNAS_CACHE": str(tmp_path / "cache")},
+        )
+        said.append([line for line in done.stderr.splitlines() if line.startswith("building the runner of tflite for")])
+    assert [len(lines) for lines in said] == [1, 0]
+
+
 def test_int8_model_is_said_to_be_int8(bench: Bench, tmp_path: Path) -> None:
     path = tmp_path / "bytes.tflite"
     write_model(path, reshape_model("int8", 16))
