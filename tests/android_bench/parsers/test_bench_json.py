@@ -1,4 +1,4 @@
-"""What `pocketnas bench --json` prints, read again. tests/pocketnas/test_compare.py reads a real one."""
+"""What `pocketnas bench --json` prints, read again. tests/pocketnas/test_compare_command.py reads a real one."""
 
 import json
 from typing import Any
