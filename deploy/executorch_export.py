@@ -1,4 +1,4 @@
-"""ExecuTorch with XNNPACK: torch.export, lowering, .pte. The lowering itself runs in worker processes."""
+"""ExecuTorch with XNNPACK: .pte files of operators and of trained networks, made in worker processes."""
 
 import os
 import tempfile
@@ -16,12 +16,12 @@ from search.architecture import Architecture
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-LOWERING_VERSION = 2
+LOWERING_VERSION = 3
 """Raise it whenever the .pte made of an operator changes: caches of operator files are keyed by it."""
 
 _WORKER = "deploy.executorch_worker"
-# A worker spends as long on its imports as on about five operators.
-_OPERATORS_PER_WORKER = 5
+# A worker spends as long on its imports as on about so many operators.
+_OPERATORS_PER_WORKER = 30
 _MAX_WORKERS = 8
 
 
@@ -45,29 +45,22 @@ def lower(module: "nn.Module", example: "Tensor") -> bytes:
     return bytes(lowered.to_executorch().buffer)
 
 
-def example_input(op: OpSpec, value: "Tensor") -> "Tensor":
-    """`value` [1, C, H, W] in the layout that an operator's own .pte takes.
+def takes_channels_last(op: OpSpec) -> bool:
+    """Whether an operator's own .pte has its tensors as [N, H, W, C] in memory.
 
     Inside a network XNNPACK passes activations on channels last, so an operator measured alone takes and gives them so
     too: with contiguous ones it would be charged two transpositions (a fifth of a small block's time) that the
     network does not make. Left contiguous: what has one channel or one pixel on either side (both layouts are then the
-    same in memory, XNNPACK takes one for the other, and the program fails), and the classifier (channels last, its
-    reshape would fall out of the delegate).
+    same in memory, XNNPACK takes one for the other, and the exporter's program fails), and the classifier (channels
+    last, its reshape would fall out of the delegate).
     """
-    import torch
-
-    return value.contiguous(memory_format=torch.channels_last if takes_channels_last(op) else torch.contiguous_format)
-
-
-def takes_channels_last(op: OpSpec) -> bool:
-    """Whether an operator's own .pte has its tensors as [N, H, W, C] in memory."""
     return op.kind in ("conv", "mbconv") and min(op.in_channels, op.out_channels, op.out_resolution) > 1
 
 
 def lower_operators(
     jobs: "Sequence[tuple[OpSpec, Path]]", seed: int, log: Path, finished: Callable[[int], None]
 ) -> None:
-    """Write the .pte of every operator, with its sample weights, to its path, on all cores.
+    """Write the .pte of every operator, with its sample weights, to its path, on all cores (`pte_writer`).
 
     The sample's input and output are written beside it (`samples.store_tensors`), in the memory order of the .pte.
     Raises ExportError naming the log, which is kept only then.

@@ -1,11 +1,11 @@
-"""Worker process: lowers operators and networks to .pte files, one job a line (`deploy.workers`)."""
+"""Worker process: makes .pte files of operators and of trained networks, one job a line (`deploy.workers`)."""
 
 import gc
 import warnings
 from pathlib import Path
 from typing import Any
 
-from deploy.executorch_export import example_input, lower, takes_channels_last
+from deploy.executorch_export import lower, takes_channels_last
 from deploy.workers import Job, serve
 from latency.opspec import OpSpec
 from pocketnas_base.files import write_bytes
@@ -13,34 +13,41 @@ from search.architecture import Architecture
 
 
 def handle(job: Job) -> None:
-    """Write the .pte that the job asks for."""
+    """Write the .pte that the job asks for, of an operator its input and output too."""
     value: Any = job
     if "op" in value:
-        from deploy.samples import operator_sample, store_tensors
-
-        op = OpSpec.from_dict(value["op"])
-        sample = operator_sample(op, value["seed"])
-        store_tensors(sample, Path(value["path"]).parent, channels_last=takes_channels_last(op))
-        content = lower(sample.module, example_input(op, sample.input))
+        _write_operator(OpSpec.from_dict(value["op"]), value["seed"], Path(value["path"]))
     else:
-        import torch
-
-        from search.network import load_network
-
         architecture = Architecture.from_dict(value["architecture"], source="the network")
-        network = load_network(architecture, Path(value["weights"]))
-        size = architecture.resolution
-        content = lower(network, torch.zeros(1, architecture.image_channels, size, size))
-    write_bytes(Path(value["path"]), content)
+        _lower_network(architecture, Path(value["weights"]), Path(value["path"]))
 
 
-if __name__ == "__main__":
-    warnings.simplefilter("ignore")
+def _write_operator(op: OpSpec, seed: int, path: Path) -> None:
+    from deploy.pte_writer import write_pte
+    from deploy.samples import operator_sample, store_tensors
+
+    sample, channels_last = operator_sample(op, seed), takes_channels_last(op)
+    # Not synced one by one: whoever reads them compares their hashes.
+    path.write_bytes(write_pte([op], [sample.module], channels_last=channels_last))
+    store_tensors(sample, path.parent, channels_last=channels_last)
+
+
+def _lower_network(architecture: Architecture, weights: Path, path: Path) -> None:
     import executorch.exir  # noqa: F401
-    import torch._dynamo  # noqa: F401
+    import torch
+    import torch._dynamo
+
+    from search.network import load_network
 
     # Lowering makes graphs of many small objects, for which the collector would walk the libraries' own again and
     # again: half of the time.
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
+    size = architecture.resolution
+    network = load_network(architecture, weights)
+    write_bytes(path, lower(network, torch.zeros(1, architecture.image_channels, size, size)))
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
     serve(handle)
