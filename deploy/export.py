@@ -16,10 +16,14 @@ from deploy.accuracy import outputs_of, top1_percent, torch_model
 from deploy.fingerprint import architecture_sha256, images_sha256, weights_sha256
 from deploy.interpreters import load_interpreter, runtime_version
 from deploy.manifest import ExportedFile, TensorInfo, is_intact, read_manifest, write_manifest
+from deploy.operators import check_precision
 from deploy.parity import check_parity
 from deploy.samples import SAMPLE_VERSION, network_sample
+from deploy.tflite_int8 import quantise, write_int8
+from deploy.tflite_layers import graph_of
+from deploy.tflite_operators import TFLITE_VERSION
 from deploy.tflite_schema import INPUT_NAME, OUTPUT_NAME
-from deploy.tflite_writer import WRITER_VERSION, write_tflite
+from deploy.tflite_writer import write_tflite
 from pocketnas_base.artifact import RUNTIMES, Artifact, Precision, Runtime
 from pocketnas_base.errors import ExportError, InputError
 from pocketnas_base.files import read_json, sha256_file, write_bytes, write_json
@@ -39,6 +43,9 @@ PRECISION: Precision = "fp32"
 
 # Without labels there is no accuracy to measure, and so many images are enough to compare outputs on.
 UNLABELLED_IMAGES = 256
+
+# Of an untrained network: enough for ranges that no weight depends on.
+CALIBRATION_IMAGES = 2
 
 # A run's progress in units of effort: a conversion, and a check on all images.
 _CONVERT, _CHECK = 50, 50
@@ -111,32 +118,46 @@ def load_exported(folder: Path) -> list[ExportedFile]:
     return files
 
 
-def export_untrained(architecture: Architecture, folder: Path, *, runtime: Runtime, seed: int = 0) -> Artifact:
+def export_untrained(
+    architecture: Architecture, folder: Path, *, runtime: Runtime, precision: Precision = "fp32", seed: int = 0
+) -> Artifact:
     """`<name>_untrained_fp32.tflite` or `.pte`, with made-up weights: for latency, which does not depend on them.
 
-    The .tflite is written straight from the schema, with the operators that onnx2tf chooses. A file that was made
-    before, of the same architecture, seed and versions, is left as it is. Raises ExportError.
+    The .tflite is written straight from the schema, with the operators that onnx2tf chooses. int8 is full integer, its
+    ranges those of a few images of noise. A file that was made before, of the same architecture, seed and versions, is
+    left as it is. Raises ExportError, and InputError for a precision that is not offered.
     """
-    path = folder / f"{file_stem(architecture)}_untrained_fp32{SUFFIX[runtime]}"
+    check_precision(runtime, precision)
+    path = folder / f"{file_stem(architecture)}_untrained_{precision}{SUFFIX[runtime]}"
     identity = {
         "architecture": architecture_sha256(architecture),
+        "precision": precision,
         "seed": seed,
         "exporter": _exporter(runtime),
-        "made_by": [SAMPLE_VERSION, WRITER_VERSION, executorch_export.LOWERING_VERSION],
+        "made_by": [SAMPLE_VERSION, *TFLITE_VERSION[precision], executorch_export.LOWERING_VERSION],
     }
     record = path.with_name(path.name + ".json")
     try:
         if read_json(record, what="record") == identity | {"sha256": sha256_file(path)}:
-            return Artifact.of_file(path)
+            return Artifact.of_file(path, precision)
     except (InputError, OSError):
         pass  # not made before, or damaged: it is made now
     network = network_sample(architecture, seed)
     if runtime == "tflite":
-        write_bytes(path, write_tflite(architecture.ops, list(network.get_submodule("ops").children())))
+        write_bytes(path, _untrained_tflite(network, architecture, precision, seed))
     else:
         executorch_export.convert_network(network, architecture, path)
     write_json(record, identity | {"sha256": sha256_file(path)})
-    return Artifact.of_file(path)
+    return Artifact.of_file(path, precision)
+
+
+def _untrained_tflite(network: "nn.Module", architecture: Architecture, precision: Precision, seed: int) -> bytes:
+    modules = list(network.get_submodule("ops").children())
+    if precision == "fp32":
+        return write_tflite(architecture.ops, modules)
+    shape = (CALIBRATION_IMAGES, architecture.resolution, architecture.resolution, architecture.image_channels)
+    noise = np.random.default_rng(seed).standard_normal(shape, np.float32)
+    return write_int8(quantise(graph_of(architecture.ops, modules), noise))
 
 
 def file_stem(architecture: Architecture) -> str:

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy as np
+
 from deploy.executorch_export import LOWERING_VERSION, lower_operators
-from deploy.samples import INPUT, REFERENCE, SAMPLE_VERSION, operator_sample, store_tensors
-from deploy.tflite_writer import WRITER_VERSION, write_tflite
+from deploy.samples import INPUT, REFERENCE, SAMPLE_VERSION
+from deploy.tflite_operators import TFLITE_VERSION, write_operator
 from latency.opspec import OpSpec
-from pocketnas_base.artifact import Artifact, Runtime
+from pocketnas_base.artifact import Artifact, Precision, Runtime
 from pocketnas_base.errors import ExportError, InputError
 from pocketnas_base.files import read_json, sha256_file, write_json
 from pocketnas_base.progress import Progress, silent
@@ -22,44 +24,66 @@ from pocketnas_base.progress import Progress, silent
 MODEL: dict[Runtime, str] = {"tflite": "model.tflite", "executorch": "model.pte"}
 """An operator's file inside its cache entry."""
 
+LATENCY_PRECISIONS: dict[Runtime, tuple[Precision, ...]] = {"tflite": ("fp32", "int8"), "executorch": ("fp32",)}
+"""What operators and untrained networks can be exported in."""
+
+FLOAT_ERROR = 1e-4
+"""How far a float32 output may be from its reference, as a share of the reference's largest number."""
+
+INT8_STEPS = 2
+"""How far an int8 output may be from its reference, in quantisation steps. Kernels round sums that lie between two
+integers this way or that, and a residual adds two such numbers; a kernel that computes something else is tens off."""
+
 _RECORD = "files.json"
 _MAX_RECORD_BYTES = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class OperatorFile:
-    """One exported operator with an input and the output that torch computes for it.
+    """One exported operator with an input and the output that is right for it.
 
-    input_path, reference_path: raw little-endian float32 in the model's own memory order. TFLite: [1, H, W, C].
-      ExecuTorch: [1, H, W, C] too where `takes_channels_last` says so, else [1, C, H, W].
-      A classifier's output: [1, classes].
+    input_path, reference_path: raw little-endian numbers of the model's own type and memory order: int8 in an int8
+      .tflite, else float32. TFLite: [1, H, W, C]. ExecuTorch: [1, H, W, C] too where `takes_channels_last` says so,
+      else [1, C, H, W]. A classifier's output: [1, classes]. The reference is what torch computes, of an int8 file in
+      the same integers.
+    max_output_error: max |output - reference| / max |reference|, in the numbers stored, that a runtime may be off.
     """
 
     artifact: Artifact
     input_path: Path
     reference_path: Path
+    max_output_error: float
 
 
 def export_operators(
-    ops: Sequence[OpSpec], runtime: Runtime, cache_dir: Path, *, seed: int = 0, progress: Progress = silent
+    ops: Sequence[OpSpec],
+    runtime: Runtime,
+    cache_dir: Path,
+    *,
+    precision: Precision = "fp32",
+    seed: int = 0,
+    progress: Progress = silent,
 ) -> dict[OpSpec, OperatorFile]:
-    """A float32 file for every operator, in the order given; what `cache_dir` holds intact is not made again.
+    """A file for every operator, in the order given; what `cache_dir` holds intact is not made again.
 
     Weights and inputs depend on the operator and `seed` alone. TFLite files are written straight from the format's
-    schema with the operators that onnx2tf chooses; ExecuTorch files are lowered to XNNPACK, on all cores.
-    Raises InputError for Zero, which runs nothing, and ExportError naming what failed.
+    schema with the operators that onnx2tf chooses; ExecuTorch files are lowered to XNNPACK, on all cores. int8 is full
+    integer: weights by output channel, activations by tensor, input and output too.
+    Raises InputError for a precision that `check_precision` refuses and for Zero, which runs nothing, and ExportError
+    naming what failed.
     """
+    check_precision(runtime, precision)
     for op in ops:
         if op.kind == "zero":
             raise InputError(f"{op.key}: Zero runs nothing, so there is no file to make of it; leave it out")
-    folders = {op: cache_dir / _entry_name(op, runtime, seed) for op in ops}
-    found = {op: _read_entry(folder, runtime) for op, folder in folders.items()}
+    folders = {op: cache_dir / _entry_name(op, runtime, precision, seed) for op in ops}
+    found = {op: _read_entry(folder, runtime, precision) for op, folder in folders.items()}
     missing = [op for op, entry in found.items() if entry is None]
     made = 0
 
     def keep(op: OpSpec, place: Path) -> None:
         nonlocal made
-        found[op] = _commit(runtime, place, folders[op])
+        found[op] = _commit(runtime, precision, place, folders[op])
         made += 1
         progress(len(found) - len(missing) + made, len(found), op.key)
 
@@ -72,9 +96,7 @@ def export_operators(
                 place.mkdir()
             if runtime == "tflite":
                 for op, place in zip(missing, places, strict=True):
-                    sample = operator_sample(op, seed)
-                    (place / MODEL[runtime]).write_bytes(write_tflite([op], [sample.module]))
-                    store_tensors(sample, place, channels_last=True)
+                    write_operator(op, seed, precision, place / MODEL[runtime])
                     keep(op, place)
             else:
                 jobs = [(op, place / MODEL[runtime]) for op, place in zip(missing, places, strict=True)]
@@ -83,34 +105,42 @@ def export_operators(
     return {op: entry for op, entry in found.items() if entry is not None}
 
 
-def _entry_name(op: OpSpec, runtime: Runtime, seed: int) -> str:
+def check_precision(runtime: Runtime, precision: Precision) -> None:
+    """Raise InputError where operators and untrained networks cannot be exported in a precision."""
+    offered = LATENCY_PRECISIONS[runtime]
+    if precision not in offered:
+        raise InputError(f"{runtime} files are exported in {' and '.join(offered)} so far, not in {precision}")
+
+
+def _entry_name(op: OpSpec, runtime: Runtime, precision: Precision, seed: int) -> str:
     packages = ("torch", "ai-edge-litert") if runtime == "tflite" else ("torch", "executorch")
     identity = {
         "op": op.to_dict(),
         "runtime": runtime,
+        "precision": precision,
         "seed": seed,
         "versions": {name: version(name) for name in packages},
-        "made_by": WRITER_VERSION if runtime == "tflite" else LOWERING_VERSION,
+        "made_by": TFLITE_VERSION[precision] if runtime == "tflite" else LOWERING_VERSION,
         "sample": SAMPLE_VERSION,
     }
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-    return f"{op.key}-{runtime}-{digest[:16]}"
+    return f"{op.key}-{runtime}-{precision}-{digest[:16]}"
 
 
-def _commit(runtime: Runtime, place: Path, folder: Path) -> OperatorFile:
+def _commit(runtime: Runtime, precision: Precision, place: Path, folder: Path) -> OperatorFile:
     """Complete an entry, whose model, input and reference are there, and put the whole of it in its place."""
     write_json(place / _RECORD, {name: sha256_file(place / name) for name in (MODEL[runtime], INPUT, REFERENCE)})
     shutil.rmtree(folder, ignore_errors=True)
     # Another process may have made the same entry meanwhile; its files are as good.
     with contextlib.suppress(OSError):
         place.replace(folder)
-    entry = _read_entry(folder, runtime)
+    entry = _read_entry(folder, runtime, precision)
     if entry is None:
         raise ExportError(f"{folder} cannot be written, or not read back as written; is its disk full or failing?")
     return entry
 
 
-def _read_entry(folder: Path, runtime: Runtime) -> OperatorFile | None:
+def _read_entry(folder: Path, runtime: Runtime, precision: Precision) -> OperatorFile | None:
     """The entry, if every file of it is what was written; None where it is missing or damaged."""
     names = (MODEL[runtime], INPUT, REFERENCE)
     try:
@@ -120,5 +150,13 @@ def _read_entry(folder: Path, runtime: Runtime) -> OperatorFile | None:
         return None
     if sums != recorded:
         return None
-    artifact = Artifact(folder / MODEL[runtime], sums[MODEL[runtime]], runtime, "fp32")
-    return OperatorFile(artifact, folder / INPUT, folder / REFERENCE)
+    artifact = Artifact(folder / MODEL[runtime], sums[MODEL[runtime]], runtime, precision)
+    integers = runtime == "tflite" and precision == "int8"
+    error = _error_of_steps(folder / REFERENCE) if integers else FLOAT_ERROR
+    return OperatorFile(artifact, folder / INPUT, folder / REFERENCE, error)
+
+
+def _error_of_steps(reference: Path) -> float:
+    """INT8_STEPS as a share of the largest integer in an int8 reference: what the runner's comparison asks for."""
+    steps = np.fromfile(reference, np.int8).astype(np.int16)
+    return INT8_STEPS / max(1, int(np.abs(steps).max()))

@@ -37,6 +37,24 @@ class TfliteOperator:
     constants: tuple[tuple[int, ...], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Quantisation:
+    """How an integer tensor stands for real numbers: real = scale * (integer - zero_point).
+
+    scales: one for the whole tensor, or one for every index of `axis`; those have zero point 0.
+    """
+
+    scales: tuple[float, ...]
+    zero_point: int = 0
+    axis: int = 0
+
+    @property
+    def scale(self) -> float:
+        """The scale of a tensor that has a single one."""
+        (only,) = self.scales
+        return only
+
+
 class TfliteBuilder:
     """Collects tensors and operators of one subgraph in execution order; `finish` gives the file's bytes."""
 
@@ -53,29 +71,38 @@ class TfliteBuilder:
         self._model.buffers = [schema.BufferT()]  # buffer 0 is the empty one, by the schema's convention
         self._model.operatorCodes = []
         self._model.subgraphs = [self._graph]
-        self._codes: dict[int, int] = {}
+        self._codes: dict[tuple[int, int], int] = {}
 
-    def tensor(self, name: str, shape: Sequence[int]) -> int:
-        """A float32 tensor that an operator or the caller fills; returns its index."""
-        return self._add(name, shape, self._schema.TensorType.FLOAT32, 0)
+    def tensor(self, name: str, shape: Sequence[int], quantisation: Quantisation | None = None) -> int:
+        """A tensor that an operator or the caller fills, float32, or int8 where it is quantised; returns its index."""
+        kinds = self._schema.TensorType
+        return self._add(name, shape, kinds.FLOAT32 if quantisation is None else kinds.INT8, 0, quantisation)
 
-    def constant(self, name: str, value: NDArray[np.float32] | NDArray[np.int32]) -> int:
+    def constant(
+        self,
+        name: str,
+        value: NDArray[np.float32] | NDArray[np.int32] | NDArray[np.int8],
+        quantisation: Quantisation | None = None,
+    ) -> int:
         """A tensor whose value is stored in the file; returns its index."""
         kinds = {
             np.dtype(np.float32): self._schema.TensorType.FLOAT32,
             np.dtype(np.int32): self._schema.TensorType.INT32,
+            np.dtype(np.int8): self._schema.TensorType.INT8,
         }
         buffer = self._schema.BufferT()
         little_endian = np.ascontiguousarray(value).astype(value.dtype.newbyteorder("<"))
         buffer.data = np.frombuffer(little_endian.tobytes(), np.uint8)
         self._model.buffers.append(buffer)
-        return self._add(name, value.shape, kinds[value.dtype], len(self._model.buffers) - 1)
+        return self._add(name, value.shape, kinds[value.dtype], len(self._model.buffers) - 1, quantisation)
 
-    def operator(self, kind: str, inputs: Sequence[int], output: int, options: str = "", **fields: object) -> None:
+    def operator(
+        self, kind: str, inputs: Sequence[int], output: int, options: str = "", *, version: int = 1, **fields: object
+    ) -> None:
         """Append an operator. kind: its name in BuiltinOperator. options: its options table, with the fields given."""
         schema = self._schema
         operator = schema.OperatorT()
-        operator.opcodeIndex = self._code(getattr(schema.BuiltinOperator, kind))
+        operator.opcodeIndex = self._code(getattr(schema.BuiltinOperator, kind), version)
         operator.inputs = np.array(inputs, np.int32)
         operator.outputs = np.array([output], np.int32)
         if options:
@@ -93,24 +120,29 @@ class TfliteBuilder:
         _sign(self._model)
         return _pack(self._model)
 
-    def _add(self, name: str, shape: Sequence[int], kind: int, buffer: int) -> int:
+    def _add(self, name: str, shape: Sequence[int], kind: int, buffer: int, quantisation: Quantisation | None) -> int:
         tensor = self._schema.TensorT()
         tensor.name = name
         tensor.shape = np.array(shape, np.int32)
         tensor.type = kind
         tensor.buffer = buffer
+        if quantisation is not None:
+            tensor.quantization = self._schema.QuantizationParametersT()
+            tensor.quantization.scale = np.array(quantisation.scales, np.float32)
+            tensor.quantization.zeroPoint = np.full(len(quantisation.scales), quantisation.zero_point, np.int64)
+            tensor.quantization.quantizedDimension = quantisation.axis
         self._graph.tensors.append(tensor)
         return len(self._graph.tensors) - 1
 
-    def _code(self, builtin: int) -> int:
-        if builtin not in self._codes:
+    def _code(self, builtin: int, version: int) -> int:
+        if (builtin, version) not in self._codes:
             code = self._schema.OperatorCodeT()
             code.builtinCode = builtin
             code.deprecatedBuiltinCode = min(builtin, _LAST_SMALL_CODE)
-            code.version = 1
-            self._codes[builtin] = len(self._model.operatorCodes)
+            code.version = version
+            self._codes[builtin, version] = len(self._model.operatorCodes)
             self._model.operatorCodes.append(code)
-        return self._codes[builtin]
+        return self._codes[builtin, version]
 
 
 def with_signature(content: bytes) -> bytes:

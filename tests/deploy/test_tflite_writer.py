@@ -8,8 +8,9 @@ import torch
 
 from deploy.interpreters import load_interpreter
 from deploy.samples import operator_sample
+from deploy.tflite_layers import SAME, VALID
 from deploy.tflite_schema import DATA_ALIGNMENT, TfliteOperator, read_operators
-from deploy.tflite_writer import SAME, VALID, write_tflite
+from deploy.tflite_writer import write_tflite
 from latency.opspec import OpSpec, zero
 from pocketnas_base.artifact import Artifact
 from pocketnas_base.errors import InputError

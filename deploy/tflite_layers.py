@@ -1,0 +1,170 @@
+"""A chain of operators as the layers of a .tflite graph: those that onnx2tf would choose, in float32."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from deploy.folding import folded
+from deploy.tflite_schema import OUTPUT_NAME
+from latency.opspec import OpSpec
+from pocketnas_base.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+LayerKind = Literal["PAD", "CONV_2D", "DEPTHWISE_CONV_2D", "ADD", "MEAN", "FULLY_CONNECTED", "RELU6", "MAX_POOL_2D"]
+
+# Values of the schema's enums Padding and ActivationFunctionType.
+SAME, VALID = 0, 1
+LINEAR, RELU6 = 0, 3
+HEIGHT_AND_WIDTH = (1, 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One operator of the graph, at batch 1, NHWC.
+
+    inputs: which values it takes: 0 is the model's input, n the output of the n-th layer. name: what its constants are
+    named after. output, shape: of the tensor it makes. weight: [out, kh, kw, in], depthwise [1, kh, kw, channels],
+    fully connected [out, in]; with it bias [out]. integers: of PAD its paddings [4, 2], of MEAN its axes.
+    activation: what is applied to the output, LINEAR or RELU6. MAX_POOL_2D is of one pixel: it applies that alone.
+    """
+
+    kind: LayerKind
+    inputs: tuple[int, ...]
+    name: str
+    output: str
+    shape: tuple[int, ...]
+    weight: NDArray[np.float32] | None = None
+    bias: NDArray[np.float32] | None = None
+    integers: NDArray[np.int32] | None = None
+    stride: int = 1
+    padding: int = SAME
+    activation: int = LINEAR
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """A model of one input and one output. input_shape: [1, H, W, C]; the last layer's output is the model's."""
+
+    input_shape: tuple[int, ...]
+    layers: tuple[Layer, ...]
+
+
+def graph_of(ops: Sequence[OpSpec], modules: "Sequence[nn.Module]") -> Graph:
+    """The layers of a chain of operators, each computed as its module does in evaluation mode.
+
+    modules: parallel to `ops`, as `search.operators.build_operator` makes them; batch norms are folded in float64.
+    A lone `empty` becomes one ReLU6 on a 1x1x1x1 tensor. `zero` adds nothing.
+    Raises InputError when nothing is left to compute.
+    """
+    from torch import nn
+
+    chain = [(op, module) for op, module in zip(ops, modules, strict=True) if op.kind != "zero"]
+    if not chain:
+        raise InputError("a model of nothing but Zero computes nothing and cannot be written")
+    first = chain[0][0]
+    layers: list[Layer] = []
+    for index, (op, module) in enumerate(chain):
+        name = f"op{index:02d}.{op.key}"
+        output = OUTPUT_NAME if index == len(chain) - 1 else name
+        match op.kind:
+            case "empty":
+                layers.append(Layer("RELU6", (len(layers),), name, output, (1, 1, 1, 1)))
+            case "classifier":
+                plain = folded(module)
+                assert isinstance(plain.linear, nn.Linear)
+                layers += _classifier(op, plain.linear, len(layers), name, output)
+            case _:
+                plain = folded(module)
+                assert isinstance(plain.body, nn.Sequential)
+                layers += _convolutions(op, plain.body, len(layers), name, output)
+    return Graph((1, first.resolution, first.resolution, first.in_channels), tuple(layers))
+
+
+def same_as_symmetric(resolution: int, kernel: int, stride: int) -> bool:
+    """Whether TFLite's SAME pads as torch's padding kernel // 2 does, by the same amount on both sides.
+
+    SAME pads max((ceil(r / s) - 1) * s + k - r, 0) in all, the smaller half first (tensorflow/lite/kernels/padding.h).
+    """
+    total = max((-(-resolution // stride) - 1) * stride + kernel - resolution, 0)
+    return total == 2 * (kernel // 2)
+
+
+def _convolutions(op: OpSpec, body: "nn.Sequential", source: int, name: str, output: str) -> list[Layer]:
+    """source: the value that the operator takes, which is also how many layers stand before it."""
+    from torch import nn
+
+    modules = list(body)
+    places = [index for index, module in enumerate(modules) if isinstance(module, nn.Conv2d)]
+    layers: list[Layer] = []
+    resolution = op.resolution
+    for count, index in enumerate(places, start=1):
+        module = modules[index]
+        assert isinstance(module, nn.Conv2d)
+        activated = index + 1 < len(modules) and isinstance(modules[index + 1], nn.ReLU6)
+        ends_here = count == len(places) and not op.residual
+        own = f"{name}.{count}"
+        layers += _convolution(module, activated, source + len(layers), resolution, own, output if ends_here else own)
+        resolution = -(-resolution // module.stride[0])
+    if op.residual:
+        shape = (1, resolution, resolution, op.out_channels)
+        layers.append(Layer("ADD", (source, source + len(layers)), name, output, shape))
+    return layers
+
+
+def _convolution(
+    module: "nn.Conv2d", activated: bool, source: int, resolution: int, name: str, output: str
+) -> list[Layer]:
+    kernel, stride = module.kernel_size[0], module.stride[0]
+    depthwise = module.groups > 1
+    layers: list[Layer] = []
+    if stride == 1 or (kernel > 1 and same_as_symmetric(resolution, kernel, stride)):
+        padding = SAME
+    else:
+        padding = VALID
+        if kernel > 1:
+            layers.append(_pad(source, resolution, kernel // 2, module.in_channels, name))
+    # [out, in, kh, kw] becomes [out, kh, kw, in]; depthwise [channels, 1, kh, kw] becomes [1, kh, kw, channels].
+    order = (1, 2, 3, 0) if depthwise else (0, 2, 3, 1)
+    assert module.bias is not None
+    out_resolution = -(-resolution // stride)
+    layers.append(
+        Layer(
+            "DEPTHWISE_CONV_2D" if depthwise else "CONV_2D",
+            (source + len(layers),),
+            name,
+            output,
+            (1, out_resolution, out_resolution, module.out_channels),
+            _array(module.weight.permute(order)),
+            _array(module.bias),
+            stride=stride,
+            padding=padding,
+            activation=RELU6 if activated else LINEAR,
+        )
+    )
+    return layers
+
+
+def _pad(source: int, resolution: int, margin: int, channels: int, name: str) -> Layer:
+    paddings = np.array([[0, 0], [margin, margin], [margin, margin], [0, 0]], np.int32)
+    padded = resolution + 2 * margin
+    return Layer("PAD", (source,), name, f"{name}.padded", (1, padded, padded, channels), integers=paddings)
+
+
+def _classifier(op: OpSpec, linear: "nn.Linear", source: int, name: str, output: str) -> list[Layer]:
+    layers: list[Layer] = []
+    if op.resolution > 1:
+        axes = np.array(HEIGHT_AND_WIDTH, np.int32)
+        layers.append(Layer("MEAN", (source,), name, f"{name}.pooled", (1, 1, 1, op.in_channels), integers=axes))
+    weight, bias = _array(linear.weight), _array(linear.bias)
+    before = source + len(layers)
+    return [*layers, Layer("FULLY_CONNECTED", (before,), name, output, (1, op.out_channels), weight, bias)]
+
+
+def _array(tensor: "Tensor") -> NDArray[np.float32]:
+    array: NDArray[np.float32] = np.ascontiguousarray(tensor.detach().numpy(), np.float32)
+    return array
