@@ -15,6 +15,7 @@ from official_logs import GPU_WHOLE, NNAPI_PART, cut_before, log, log_taking
 from tiny_tflite import conv_model, write_model
 
 from android_bench.parsers.text import MAX_LOG_BYTES
+from latency.compare import Interval
 from pocketnas.tool_files import read_tool_file
 from pocketnas_base.errors import InputError
 
@@ -154,6 +155,21 @@ def test_what_ran_a_model_is_told_by_the_log(delegates: str | None, told: str | 
     assert (result.model, result.figures_ms["median"]) == ("./models/tiny_muaalem_int4.tflite", 42.405)
 
 
+def test_intervals_are_of_what_they_say(files: dict[str, Path], tmp_path: Path) -> None:
+    (jetpack,) = read_tool_file(files["jetpack.json"]).results
+    runs = [ns / 1e6 for ns in json.loads(samples.JETPACK)["benchmarks"][0]["metrics"]["timeNs"]["runs"]]
+    assert jetpack.interval is not None
+    assert (jetpack.interval.low_ms, jetpack.interval.high_ms) == pytest.approx(np.percentile(runs, [5, 95]))
+    assert jetpack.interval.kind == "5 to 95 % of runs"
+    (new,) = read_tool_file(write(tmp_path / "new.log", log())).results
+    assert new.interval == Interval(42.232, 42.729, "5 to 95 % of runs")
+    one_process = json.loads(samples.BENCH_JSON)
+    one_process[0]["processes"] = 1
+    alone, two = read_tool_file(write(tmp_path / "ours.json", json.dumps(one_process))).results
+    assert alone.interval is None
+    assert two.interval == Interval(236.0, 241.0, "95 % of the mean")
+
+
 def test_results_of_our_own_are_read_back_and_paired_by_content(tmp_path: Path) -> None:
     weights = np.random.default_rng(0).standard_normal((4, 3), dtype=np.float32)
     for name in ("net.tflite", "renamed.tflite", "other.tflite"):
@@ -196,6 +212,10 @@ def test_results_of_our_own_are_read_back_and_paired_by_content(tmp_path: Path) 
         ),
         (log(measured="count=9 curr=0").replace("42435.4", "0"), "faster than the microsecond that is printed"),
         (samples.EXECUTOR_RUNNER_FAILED, "holds no result of executor_runner: mv2.pte: executor_runner: 0 lines"),
+        (
+            samples.EXECUTOR_RUNNER.replace("233.100001", "0.000000").replace("475.044289", "241.944288"),
+            "holds no result of executor_runner: mv2.pte: it says that a run took no time",
+        ),
         (samples.PROFILE_CSV_NEW * 2, "not one table of the runs of one model"),
         (samples.PROFILE_CSV_NEW.replace("avg_ms", "avg_us"), "benchmark_model's profile: no operator"),
         (samples.JETPACK.replace("timeNs", "timeMs"), "its times are not stated in ns as timeNs, but timeMs"),
