@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from deploy.folding import folded
 from deploy.workers import Job, run_jobs
 from latency.opspec import OpSpec
+from pocketnas_base.artifact import Precision
 from pocketnas_base.errors import ExportError
 from pocketnas_base.files import replacing
 from search.architecture import Architecture
@@ -21,7 +22,7 @@ LOWERING_VERSION = 3
 
 _WORKER = "deploy.executorch_worker"
 # A worker spends as long on its imports as on about so many operators.
-_OPERATORS_PER_WORKER = 30
+_OPERATORS_PER_WORKER = 50
 _MAX_WORKERS = 8
 
 
@@ -58,15 +59,21 @@ def takes_channels_last(op: OpSpec) -> bool:
 
 
 def lower_operators(
-    jobs: "Sequence[tuple[OpSpec, Path]]", seed: int, log: Path, finished: Callable[[int], None]
+    jobs: "Sequence[tuple[OpSpec, Path]]",
+    seed: int,
+    log: Path,
+    finished: Callable[[int], None],
+    precision: Precision = "fp32",
 ) -> None:
-    """Write the .pte of every operator, with its sample weights, to its path, on all cores (`pte_writer`).
+    """Write the .pte of every operator, with its sample weights, to its path, on all cores (`pte_operators`).
 
-    The sample's input and output are written beside it (`samples.store_tensors`), in the memory order of the .pte.
+    The sample's input and output are written beside it, in the memory order and the number type of the .pte.
     Raises ExportError naming the log, which is kept only then.
     """
     count = min(_MAX_WORKERS, os.cpu_count() or 1, -(-len(jobs) // _OPERATORS_PER_WORKER))
-    described: list[Job] = [{"op": op.to_dict(), "seed": seed, "path": str(path.resolve())} for op, path in jobs]
+    described: list[Job] = [
+        {"op": op.to_dict(), "seed": seed, "precision": precision, "path": str(path.resolve())} for op, path in jobs
+    ]
     run_jobs(_WORKER, described, log.resolve(), workers=count, finished=finished)
 
 

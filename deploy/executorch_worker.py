@@ -5,7 +5,7 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from deploy.executorch_export import lower, takes_channels_last
+from deploy.executorch_export import lower
 from deploy.workers import Job, serve
 from latency.opspec import OpSpec
 from pocketnas_base.files import write_bytes
@@ -16,20 +16,12 @@ def handle(job: Job) -> None:
     """Write the .pte that the job asks for, of an operator its input and output too."""
     value: Any = job
     if "op" in value:
-        _write_operator(OpSpec.from_dict(value["op"]), value["seed"], Path(value["path"]))
+        from deploy.pte_operators import write_operator
+
+        write_operator(OpSpec.from_dict(value["op"]), value["seed"], value["precision"], Path(value["path"]))
     else:
         architecture = Architecture.from_dict(value["architecture"], source="the network")
         _lower_network(architecture, Path(value["weights"]), Path(value["path"]))
-
-
-def _write_operator(op: OpSpec, seed: int, path: Path) -> None:
-    from deploy.pte_writer import write_pte
-    from deploy.samples import operator_sample, store_tensors
-
-    sample, channels_last = operator_sample(op, seed), takes_channels_last(op)
-    # Not synced one by one: whoever reads them compares their hashes.
-    path.write_bytes(write_pte([op], [sample.module], channels_last=channels_last))
-    store_tensors(sample, path.parent, channels_last=channels_last)
 
 
 def _lower_network(architecture: Architecture, weights: Path, path: Path) -> None:

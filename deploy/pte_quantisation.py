@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 # XNNPACKQuantizer's get_symmetric_quantization_config.
-_LOWEST, _HIGHEST, _MOST_WEIGHT = -128, 127, 127
+LOWEST, HIGHEST, MOST_WEIGHT = -128, 127, 127
 _LEAST_SCALE = 2.0**-12
 
 
@@ -77,14 +77,27 @@ def integer_weights(layer: "nn.Conv2d | nn.Linear", input_scale: float) -> Integ
     assert layer.bias is not None
     with torch.no_grad():
         weight, bias = layer.weight.detach(), layer.bias.detach()
-        scales = (weight.abs().flatten(1).amax(1) / _MOST_WEIGHT).clamp_min(_LEAST_SCALE)
+        scales = (weight.abs().flatten(1).amax(1) / MOST_WEIGHT).clamp_min(_LEAST_SCALE)
         shape = (-1, *[1] * (weight.ndim - 1))
-        steps = torch.round(weight * (1.0 / scales).view(shape)).clamp(-_MOST_WEIGHT, _MOST_WEIGHT)
+        steps = torch.round(weight * (1.0 / scales).view(shape)).clamp(-MOST_WEIGHT, MOST_WEIGHT)
         bias_scales = scales * input_scale
         bias_steps = torch.round(bias * (1.0 / bias_scales)).clamp(-(2.0**31), 2.0**31 - 1)
     return IntegerWeights(
         steps.to(torch.int8).numpy(), scales.numpy(), bias_steps.to(torch.int32).numpy(), bias_scales.numpy()
     )
+
+
+def to_integers(values: "Tensor", quantisation: Quantisation) -> "Tensor":
+    """The nearest int8 numbers, those out of range clipped."""
+    import torch
+
+    steps = torch.round(values.double() / quantisation.scale) + quantisation.zero_point
+    return steps.clamp(LOWEST, HIGHEST).to(torch.int8)
+
+
+def to_floats(integers: "Tensor", quantisation: Quantisation) -> "Tensor":
+    """What int8 numbers stand for, in float64."""
+    return (integers.double() - quantisation.zero_point) * quantisation.scale
 
 
 def _block(plain: "nn.Module", op: OpSpec, source: "Tensor", found: list[Quantisation]) -> "Tensor":
@@ -106,6 +119,6 @@ def _block(plain: "nn.Module", op: OpSpec, source: "Tensor", found: list[Quantis
 def _activation(seen: "Tensor") -> Quantisation:
     """int8 over what was seen, widened so that 0 is in it (MinMaxObserver, per tensor, affine)."""
     low, high = (np.float32(limit) for limit in (min(float(seen.min()), 0.0), max(float(seen.max()), 0.0)))
-    scale = max((high - low) / np.float32(_HIGHEST - _LOWEST), np.float32(_LEAST_SCALE))
-    zero_point = int(np.clip(_LOWEST - np.rint(low / scale), _LOWEST, _HIGHEST))
+    scale = max((high - low) / np.float32(HIGHEST - LOWEST), np.float32(_LEAST_SCALE))
+    zero_point = int(np.clip(LOWEST - np.rint(low / scale), LOWEST, HIGHEST))
     return Quantisation(float(scale), zero_point)

@@ -60,14 +60,14 @@ def operator_sample(op: OpSpec, seed: int) -> OperatorSample:
 
 
 def store_tensors(sample: OperatorSample, folder: Path, *, channels_last: bool) -> None:
-    """Write a sample's input and output as raw little-endian float32: [1, H, W, C] if `channels_last`, else as torch.
+    """Write a sample's input and output as raw little-endian numbers: [1, H, W, C] if `channels_last`, else as torch.
 
     Not synced one by one: whoever reads them compares their hashes.
     """
     for name, tensor in ((INPUT, sample.input), (REFERENCE, sample.output)):
         value = tensor.permute(0, 2, 3, 1) if channels_last and tensor.ndim == 4 else tensor
-        array: NDArray[np.float32] = value.contiguous().numpy().astype("<f4")
-        (folder / name).write_bytes(array.tobytes())
+        array: NDArray[np.generic] = value.contiguous().numpy()
+        (folder / name).write_bytes(array.astype(array.dtype.newbyteorder("<")).tobytes())
 
 
 def network_sample(architecture: "Architecture", seed: int) -> "nn.Module":
