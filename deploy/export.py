@@ -18,6 +18,8 @@ from deploy.interpreters import load_interpreter, runtime_version
 from deploy.manifest import ExportedFile, TensorInfo, is_intact, read_manifest, write_manifest
 from deploy.operators import check_precision
 from deploy.parity import check_parity
+from deploy.pte_quantisation import quantised
+from deploy.pte_writer import write_pte
 from deploy.samples import SAMPLE_VERSION, network_sample
 from deploy.tflite_int8 import quantise, write_int8
 from deploy.tflite_layers import graph_of
@@ -123,8 +125,9 @@ def export_untrained(
 ) -> Artifact:
     """`<name>_untrained_fp32.tflite` or `.pte`, with made-up weights: for latency, which does not depend on them.
 
-    The .tflite is written straight from the schema, with the operators that onnx2tf chooses. int8 is full integer, its
-    ranges those of a few images of noise. A file that was made before, of the same architecture, seed and versions, is
+    Written straight from the format's schema: the .tflite with the operators that onnx2tf chooses, the .pte as
+    ExecuTorch's exporter makes it. int8's ranges are those of a few images of noise; a .pte takes and gives float32 all
+    the same, and converts at its two ends. A file that was made before, of the same architecture, seed and versions, is
     left as it is. Raises ExportError, and InputError for a precision that is not offered.
     """
     check_precision(runtime, precision)
@@ -146,7 +149,7 @@ def export_untrained(
     if runtime == "tflite":
         write_bytes(path, _untrained_tflite(network, architecture, precision, seed))
     else:
-        executorch_export.convert_network(network, architecture, path)
+        write_bytes(path, _untrained_pte(network, architecture, precision, seed))
     write_json(record, identity | {"sha256": sha256_file(path)})
     return Artifact.of_file(path, precision)
 
@@ -155,9 +158,24 @@ def _untrained_tflite(network: "nn.Module", architecture: Architecture, precisio
     modules = list(network.get_submodule("ops").children())
     if precision == "fp32":
         return write_tflite(architecture.ops, modules)
+    return write_int8(quantise(graph_of(architecture.ops, modules), _noise(architecture, seed)))
+
+
+def _untrained_pte(network: "nn.Module", architecture: Architecture, precision: Precision, seed: int) -> bytes:
+    import torch
+
+    modules = list(network.get_submodule("ops").children())
+    if precision == "fp32":
+        return write_pte(architecture.ops, modules, channels_last=False)
+    images = torch.from_numpy(_noise(architecture, seed)).permute(0, 3, 1, 2)
+    numbers = quantised(architecture.ops, modules, images, integer_surface=False)
+    return write_pte(architecture.ops, modules, channels_last=False, quantised=numbers)
+
+
+def _noise(architecture: Architecture, seed: int) -> NDArray[np.float32]:
+    """Images [N, H, W, C] to see ranges on."""
     shape = (CALIBRATION_IMAGES, architecture.resolution, architecture.resolution, architecture.image_channels)
-    noise = np.random.default_rng(seed).standard_normal(shape, np.float32)
-    return write_int8(quantise(graph_of(architecture.ops, modules), noise))
+    return np.random.default_rng(seed).standard_normal(shape, np.float32)
 
 
 def file_stem(architecture: Architecture) -> str:

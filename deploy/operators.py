@@ -1,6 +1,7 @@
 """Operator files: what a latency table measures, exported once and kept by content."""
 
 import contextlib
+import functools
 import hashlib
 import json
 import shutil
@@ -24,7 +25,7 @@ from pocketnas_base.progress import Progress, silent
 MODEL: dict[Runtime, str] = {"tflite": "model.tflite", "executorch": "model.pte"}
 """An operator's file inside its cache entry."""
 
-LATENCY_PRECISIONS: dict[Runtime, tuple[Precision, ...]] = {"tflite": ("fp32", "int8"), "executorch": ("fp32",)}
+LATENCY_PRECISIONS: dict[Runtime, tuple[Precision, ...]] = {"tflite": ("fp32", "int8"), "executorch": ("fp32", "int8")}
 """What operators and untrained networks can be exported in."""
 
 FLOAT_ERROR = 1e-4
@@ -42,10 +43,9 @@ _MAX_RECORD_BYTES = 4096
 class OperatorFile:
     """One exported operator with an input and the output that is right for it.
 
-    input_path, reference_path: raw little-endian numbers of the model's own type and memory order: int8 in an int8
-      .tflite, else float32. TFLite: [1, H, W, C]. ExecuTorch: [1, H, W, C] too where `takes_channels_last` says so,
-      else [1, C, H, W]. A classifier's output: [1, classes]. The reference is what torch computes, of an int8 file in
-      the same integers.
+    input_path, reference_path: raw little-endian numbers of the model's own type, int8 or float32, and memory order.
+      TFLite: [1, H, W, C]. ExecuTorch: [1, H, W, C] too where `takes_channels_last` says so, else [1, C, H, W].
+      A classifier's output: [1, classes]. The reference is what torch computes, of an int8 file in the same integers.
     max_output_error: max |output - reference| / max |reference|, in the numbers stored, that a runtime may be off.
     """
 
@@ -66,9 +66,9 @@ def export_operators(
 ) -> dict[OpSpec, OperatorFile]:
     """A file for every operator, in the order given; what `cache_dir` holds intact is not made again.
 
-    Weights and inputs depend on the operator and `seed` alone. TFLite files are written straight from the format's
-    schema with the operators that onnx2tf chooses; ExecuTorch files are lowered to XNNPACK, on all cores. int8 is full
-    integer: weights by output channel, activations by tensor, input and output too.
+    Weights and inputs depend on the operator and `seed` alone. Files are written straight from the formats' schemas:
+    .tflite with the operators that onnx2tf chooses, .pte, on all cores, as ExecuTorch's own exporter makes them. int8
+    is full integer: weights by output channel, activations by tensor, input and output too.
     Raises InputError for a precision that `check_precision` refuses and for Zero, which runs nothing, and ExportError
     naming what failed.
     """
@@ -101,7 +101,7 @@ def export_operators(
             else:
                 jobs = [(op, place / MODEL[runtime]) for op, place in zip(missing, places, strict=True)]
                 log = cache_dir / "executorch-export.log"
-                lower_operators(jobs, seed, log, lambda index: keep(missing[index], places[index]))
+                lower_operators(jobs, seed, log, lambda index: keep(missing[index], places[index]), precision)
     return {op: entry for op, entry in found.items() if entry is not None}
 
 
@@ -119,12 +119,17 @@ def _entry_name(op: OpSpec, runtime: Runtime, precision: Precision, seed: int) -
         "runtime": runtime,
         "precision": precision,
         "seed": seed,
-        "versions": {name: version(name) for name in packages},
+        "versions": {name: _version(name) for name in packages},
         "made_by": TFLITE_VERSION[precision] if runtime == "tflite" else LOWERING_VERSION,
         "sample": SAMPLE_VERSION,
     }
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
     return f"{op.key}-{runtime}-{precision}-{digest[:16]}"
+
+
+@functools.cache
+def _version(package: str) -> str:
+    return version(package)
 
 
 def _commit(runtime: Runtime, precision: Precision, place: Path, folder: Path) -> OperatorFile:
@@ -151,8 +156,7 @@ def _read_entry(folder: Path, runtime: Runtime, precision: Precision) -> Operato
     if sums != recorded:
         return None
     artifact = Artifact(folder / MODEL[runtime], sums[MODEL[runtime]], runtime, precision)
-    integers = runtime == "tflite" and precision == "int8"
-    error = _error_of_steps(folder / REFERENCE) if integers else FLOAT_ERROR
+    error = _error_of_steps(folder / REFERENCE) if precision == "int8" else FLOAT_ERROR
     return OperatorFile(artifact, folder / INPUT, folder / REFERENCE, error)
 
 
