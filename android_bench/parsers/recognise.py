@@ -1,7 +1,8 @@
 """Which tool wrote a file of results, by what is in it."""
 
-import json
 from typing import Literal
+
+from pydantic_core import from_json
 
 from android_bench.parsers.text import MAX_LOG_BYTES, Output, name, text_of, unreadable
 
@@ -34,9 +35,7 @@ def recognise(output: Output) -> ResultFormat:
 
 def _json_formats(text: str) -> list[ResultFormat]:
     try:
-        value = json.loads(text)
-    except RecursionError:
-        raise unreadable(_SOURCE, "no valid JSON: nested too deeply") from None
+        value = from_json(text.encode("utf-8", "replace"))
     except ValueError as error:
         if formats := _log_formats(text):
             return formats

@@ -42,7 +42,7 @@ def test_a_file_is_known_by_its_content(text: str, tool: str) -> None:
         ('{"context": {"date": "2026-01-01"}, "benchmarks": []}', "of no tool that is known"),
         ("12", "of no tool that is known"),
         ('{"a": 1', "no valid JSON"),
-        ("[" * 100_000, "no valid JSON: nested too deeply"),
+        ("[" * 100_000, "no valid JSON: recursion limit exceeded"),
         (samples.BENCHMARK_MODEL + samples.EXECUTOR_RUNNER, "it may be of benchmark_model or of executor_runner"),
         (
             samples.JETPACK.replace('"benchmarks"', '"execution_summary": {}, "benchmarks"', 1),
