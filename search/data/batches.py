@@ -1,19 +1,25 @@
-"""The training input pipeline for images in memory. Without state: a resumed run sees the same data bit for bit."""
+"""The training input pipeline. Without state: a resumed run sees the same data bit for bit.
+
+Images lie in memory or in a memory-mapped file. One thread gathers batches ahead of their use; on a GPU they travel as
+bytes from pinned memory, and are augmented and normalised there while the host gathers the next.
+"""
 
 import hashlib
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING
 
 from pocketnas_base.errors import InputError
+from search.augment import Augmentation, Draws
 from search.data.dataset import ImageData
 
 if TYPE_CHECKING:
     import torch
 
-SHIFT_DIVISOR = 8
-"""Images are shifted by up to an eighth of their size (4 of 32 pixels, the usual CIFAR recipe)."""
+BATCHES_AHEAD = 3
+"""How many batches are gathered before they are asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,60 +30,53 @@ class Normalisation:
     std: tuple[float, ...]
 
     def __call__(self, images: "torch.Tensor") -> "torch.Tensor":
-        """uint8 [B, C, H, W] to float32 [B, C, H, W] in channels_last order."""
+        """uint8 or 0 to 255 [B, C, H, W] to float32 [B, C, H, W] in channels_last order, on the images' device."""
         import torch
 
-        scale = torch.tensor([1 / (255 * std) for std in self.std]).view(1, -1, 1, 1)
-        offset = torch.tensor([-mean / std for mean, std in zip(self.mean, self.std, strict=True)]).view(1, -1, 1, 1)
+        scale, offset = _scale_and_offset(self, images.device)
         return images.to(torch.float32, memory_format=torch.channels_last).mul_(scale).add_(offset)
 
 
+@lru_cache(maxsize=32)
+def _scale_and_offset(normalisation: Normalisation, device: "torch.device") -> "tuple[torch.Tensor, torch.Tensor]":
+    # Kept: a GPU would wait for each of these small copies in every step.
+    import torch
+
+    scale = torch.tensor([1 / (255 * std) for std in normalisation.std])
+    offset = torch.tensor([-mean / std for mean, std in zip(normalisation.mean, normalisation.std, strict=True)])
+    return scale.view(1, -1, 1, 1).to(device), offset.view(1, -1, 1, 1).to(device)
+
+
 @dataclass(frozen=True, slots=True)
-class Augmentation:
-    """What is done to a training batch: shift by up to `shift_px` pixels (black comes in), mirror half the images."""
+class _Raw:
+    """A batch as it was gathered: images uint8 [B, C, H, H], labels int64 [B], and what chance decided for it."""
 
-    normalisation: Normalisation
-    shift_px: int
-    flip: bool = True
-
-    def __call__(self, images: "torch.Tensor", generator: "torch.Generator") -> "torch.Tensor":
-        """uint8 [B, C, H, H] to normalised float32 [B, C, H, H] in channels_last order."""
-        import torch
-        from torch.nn import functional
-
-        count, channels, size, _ = images.shape
-        reach = self.shift_px
-        down = torch.randint(0, 2 * reach + 1, (count, 1), generator=generator)
-        right = torch.randint(0, 2 * reach + 1, (count, 1), generator=generator)
-        mirrored = torch.rand((count, 1), generator=generator) < (0.5 if self.flip else 0.0)
-        steps = torch.arange(size)
-        rows = steps + down
-        columns = torch.where(mirrored, size - 1 - steps, steps) + right
-        padded = functional.pad(images, (reach, reach, reach, reach)).view(count, channels, -1)
-        # One gather over flattened pixels: shift and mirror together, without a loop over images.
-        places = (rows[:, :, None] * (size + 2 * reach) + columns[:, None, :]).view(count, 1, size * size)
-        moved = padded.gather(2, places.expand(count, channels, size * size)).view(count, channels, size, size)
-        return self.normalisation(moved)
+    images: "torch.Tensor"
+    labels: "torch.Tensor"
+    draws: Draws
 
 
 @dataclass(frozen=True, eq=False)
 class TrainingBatches:
     """Shuffled, augmented batches of (a part of) the training images.
 
-    images: uint8 [N, C, H, H]; labels: int64 [N]. The last, smaller batch of an epoch is left out, so that batch norm
-    always sees `batch_size` images. Batch k of epoch e is a function of (seed, e, k) alone. Raises InputError when
-    there are fewer images than one batch holds.
+    indices: int64 [N], which of `data`'s training images. device: where batches are wanted. The last, smaller batch of
+    an epoch is left out, so that batch norm always sees `batch_size` images. Batch k of epoch e is a function of
+    (seed, e, k) alone. Raises InputError when there are fewer images than one batch holds, or when they cannot be
+    augmented so.
     """
 
-    images: "torch.Tensor"
-    labels: "torch.Tensor"
-    augment: Augmentation
+    data: ImageData
+    indices: "torch.Tensor"
+    augmentation: Augmentation
     batch_size: int
     seed: int
+    device: "torch.device"
 
     def __post_init__(self) -> None:
-        if not 1 <= self.batch_size <= len(self.images):
-            raise InputError(f"batch size {self.batch_size} does not fit {len(self.images)} training images")
+        if not 1 <= self.batch_size <= len(self.indices):
+            raise InputError(f"batch size {self.batch_size} does not fit {len(self.indices)} training images")
+        self.augmentation.check(self.data.resolution, self.data.channels)
 
     @classmethod
     def of(
@@ -87,56 +86,105 @@ class TrainingBatches:
         *,
         batch_size: int,
         seed: int,
-        shift_px: int | None = None,
-        flip: bool = True,
+        augmentation: Augmentation | None = None,
+        device: "torch.device | str" = "cpu",
     ) -> "TrainingBatches":
         """Batches of `data`'s training images, or of those at `indices` (int64 [N], as `split` gives them)."""
-        shift = data.resolution // SHIFT_DIVISOR if shift_px is None else shift_px
-        if not 0 <= shift < data.resolution:
-            raise InputError(f"images of {data.resolution} pixels cannot be shifted by up to {shift}")
-        augment = Augmentation(Normalisation(data.mean, data.std), shift, flip)
+        import torch
+
         if indices is None:
-            return cls(data.train_images, data.train_labels, augment, batch_size, seed)
-        return cls(data.train_images[indices], data.train_labels[indices], augment, batch_size, seed)
+            indices = torch.arange(len(data.train_images))
+        return cls(data, indices, augmentation or Augmentation(), batch_size, seed, torch.device(device))
 
     def __len__(self) -> int:
         """Batches in an epoch."""
-        return len(self.images) // self.batch_size
+        return len(self.indices) // self.batch_size
 
     def order(self, epoch: int) -> "torch.Tensor":
         """The order of the images in an epoch: a permutation, int64 [N]."""
         import torch
 
-        return torch.randperm(len(self.images), generator=_generator(self.seed, "order", epoch))
+        return torch.randperm(len(self.indices), generator=_generator(self.seed, "order", epoch))
 
     def batch(self, epoch: int, step: int) -> "tuple[torch.Tensor, torch.Tensor]":
         """Batch `step` of an epoch: float32 [B, C, H, H] in channels_last order, int64 [B]."""
-        return self._batch(self.order(epoch), epoch, step)
+        if not 0 <= step < len(self):
+            raise IndexError(f"an epoch has {len(self)} batches; there is no batch {step}")
+        return self.at(epoch * len(self) + step)
 
     def at(self, number: int) -> "tuple[torch.Tensor, torch.Tensor]":
-        """Batch `number` counted from the start of training, over as many epochs as it takes."""
-        return self.batch(*divmod(number, len(self)))
+        """Batch `number` counted from the start of training, over as many epochs as it takes. Those after it are
+        gathered meanwhile."""
+        raw = self._ahead.take(number)
+        images = raw.images.to(self.device, non_blocking=True)
+        moved = self.augmentation.apply(images, raw.draws.to(self.device))
+        return self.normalisation(moved), raw.labels.to(self.device, non_blocking=True)
+
+    def epoch(self, epoch: int, first_step: int = 0) -> "Iterator[tuple[torch.Tensor, torch.Tensor]]":
+        """The batches of an epoch from `first_step` on."""
+        for step in range(first_step, len(self)):
+            yield self.batch(epoch, step)
+
+    def unaugmented(self, count: int) -> "Iterator[torch.Tensor]":
+        """About `count` images as they are, drawn by the seed, in whole batches, one at least: normalised float32."""
+        import torch
+
+        chosen = self.indices[torch.randperm(len(self.indices), generator=_generator(self.seed, "unaugmented"))]
+        for step in range(max(1, min(count, len(chosen)) // self.batch_size)):
+            part = chosen[step * self.batch_size : (step + 1) * self.batch_size]
+            yield self.normalisation(self.data.train_images[part].to(self.device))
+
+    @property
+    def normalisation(self) -> Normalisation:
+        """What comes after augmentation, and before any net."""
+        return normalisation_of(self.data)
 
     @cached_property
     def fingerprint(self) -> str:
         """sha256 over images, labels and how they are drawn: equal fingerprints give equal batches."""
-        digest = hashlib.sha256(repr((self.augment, self.batch_size, self.seed, tuple(self.images.shape))).encode())
-        for tensor in (self.images, self.labels):
-            digest.update(tensor.contiguous().numpy().data)
+        how = (self.data.fingerprint, self.augmentation, self.batch_size, self.seed, len(self.indices))
+        digest = hashlib.sha256(repr(how).encode())
+        digest.update(self.indices.contiguous().numpy().data)
         return digest.hexdigest()
 
-    def epoch(self, epoch: int, first_step: int = 0) -> "Iterator[tuple[torch.Tensor, torch.Tensor]]":
-        """The batches of an epoch from `first_step` on."""
-        order = self.order(epoch)
-        for step in range(first_step, len(self)):
-            yield self._batch(order, epoch, step)
+    @cached_property
+    def _ahead(self) -> "_Ahead":
+        return _Ahead(self)
 
-    def _batch(self, order: "torch.Tensor", epoch: int, step: int) -> "tuple[torch.Tensor, torch.Tensor]":
-        if not 0 <= step < len(self):
-            raise IndexError(f"an epoch has {len(self)} batches; there is no batch {step}")
-        chosen = order[step * self.batch_size : (step + 1) * self.batch_size]
-        generator = _generator(self.seed, "augment", epoch, step)
-        return self.augment(self.images[chosen], generator), self.labels[chosen]
+
+class _Ahead:
+    """Gathers batches in one thread, from the last one asked for on. Asked for another, it starts anew from there."""
+
+    def __init__(self, batches: TrainingBatches) -> None:
+        self._batches = batches
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="batches")
+        self._futures: dict[int, Future[_Raw]] = {}
+        self._epoch: tuple[int, torch.Tensor] | None = None
+
+    def take(self, number: int) -> _Raw:
+        """Batch `number`."""
+        wanted = range(number, number + 1 + BATCHES_AHEAD)
+        for other in [key for key in self._futures if key not in wanted]:
+            self._futures.pop(other).cancel()
+        for each in wanted:
+            if each not in self._futures:
+                self._futures[each] = self._thread.submit(self._gather, each)
+        return self._futures.pop(number).result()
+
+    def _gather(self, number: int) -> _Raw:
+        import torch
+
+        batches, data, size = self._batches, self._batches.data, self._batches.batch_size
+        epoch, step = divmod(number, len(batches))
+        if self._epoch is None or self._epoch[0] != epoch:
+            self._epoch = epoch, batches.order(epoch)
+        chosen = batches.indices[self._epoch[1][step * size : (step + 1) * size]]
+        draws = batches.augmentation.draw(size, data.resolution, _generator(batches.seed, "augment", epoch, step))
+        pinned = batches.device.type == "cuda"
+        images = torch.empty((size, *data.train_images.shape[1:]), dtype=torch.uint8, pin_memory=pinned)
+        torch.index_select(data.train_images, 0, chosen, out=images)
+        labels = data.train_labels[chosen]
+        return _Raw(images, labels.pin_memory() if pinned else labels, draws)
 
 
 def _generator(*key: str | int) -> "torch.Generator":

@@ -1,0 +1,37 @@
+"""Where search and training compute: this machine's processor, or a GPU."""
+
+from typing import TYPE_CHECKING, Literal, get_args
+
+from pocketnas_base.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+Accelerator = Literal["auto", "cpu", "cuda"]
+ACCELERATORS: tuple[Accelerator, ...] = get_args(Accelerator)
+
+
+def torch_device(accelerator: Accelerator) -> "torch.device":
+    """The device to compute on; `auto` is a GPU where torch finds one. Raises InputError where there is none."""
+    import torch
+
+    found = torch.cuda.is_available()
+    if accelerator == "cuda" and not found:
+        raise InputError(
+            f'accelerator cuda: torch {torch.__version__} finds no CUDA GPU here; use accelerator = "auto" or "cpu"'
+        )
+    if accelerator == "cpu" or not found:
+        return torch.device("cpu")
+    # Shapes repeat from step to step: cuDNN's search for its fastest kernels pays for itself.
+    torch.backends.cudnn.benchmark = True
+    return torch.device("cuda")
+
+
+def check_mixed_precision(device: "torch.device") -> None:
+    """Raises InputError where bfloat16 would be emulated: that is slower than float32."""
+    import torch
+
+    if device.type == "cuda" and not torch.cuda.is_bf16_supported(including_emulation=False):
+        raise InputError(
+            f"mixed_precision: {torch.cuda.get_device_name(device)} does not compute bfloat16; switch it off"
+        )

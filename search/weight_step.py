@@ -1,0 +1,57 @@
+"""One step of stochastic gradient descent on weights: the same under the supernet and under a network by itself."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from search.distillation import Teacher, distillation_loss
+from search.schedule import set_learning_rate
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """What a step leaves on its device, not yet waited for. loss: before the step. logits: [B, classes], no graph."""
+
+    loss: Tensor
+    logits: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class WeightStep:
+    """How one batch trains a module's weights.
+
+    label_smoothing: of the cross entropy. clip_norm: gradients are scaled down to this global norm (Pascanu et al.
+    2013). mixed_precision: forward and loss gradients in bfloat16 where autocast holds it safe, weights and their steps
+    in float32; it has float32's range and needs no loss scaling. teacher: see distillation.py.
+    """
+
+    module: nn.Module
+    optimizer: torch.optim.Optimizer
+    label_smoothing: float = 0.0
+    clip_norm: float | None = None
+    mixed_precision: bool = False
+    teacher: Teacher | None = None
+
+    def step(self, forward: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, rate: float) -> StepResult:
+        """Train what `forward` runs of the module (all of it, or one path). images: float32 [B, C, r, r], normalised;
+        labels: int64 [B]; both where the module is."""
+        set_learning_rate(self.optimizer, rate)
+        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.mixed_precision):
+            logits = forward(images)
+        logits = logits.float()
+        loss = functional.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
+        if self.teacher is not None:
+            with torch.no_grad(), torch.autocast(images.device.type, torch.bfloat16, enabled=self.mixed_precision):
+                taught = self.teacher.module(images)
+            share = self.teacher.weight
+            softened = distillation_loss(logits, taught.float(), self.teacher.temperature)
+            loss = (1 - share) * loss + share * softened
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if self.clip_norm is not None:
+            nn.utils.clip_grad_norm_(self.module.parameters(), self.clip_norm)
+        self.optimizer.step()
+        return StepResult(loss.detach(), logits.detach())
