@@ -27,16 +27,16 @@ class Protocol:
     """
 
     processes: int = 20
-    min_processes: int = 5
-    settled_within: float = 0.01
-    warmup_min_runs: int = 5
-    warmup_min_ns: int = 3_000_000
+    min_processes: int = 8
+    settled_within: float = 0.02
+    warmup_min_runs: int = 2
+    warmup_min_ns: int = 500_000
     warmup_max_ns: int = 30_000_000
     min_runs: int = 10
-    min_ns: int = 12_000_000
+    min_ns: int = 25_000_000
     max_runs: int = 10_000
     max_ns: int = 2_000_000_000
-    sentinel_every: int = 8
+    sentinel_every: int = 12
     seed: int = 0
     threads: int = 1
     cores: tuple[int, ...] | None = None

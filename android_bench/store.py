@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from android_bench.change import Change
 from android_bench.health import HealthSnapshot
+from android_bench.neighbours import Neighbours, neighbours
 from android_bench.reading import Reading, SessionRecord
 from android_bench.reasons import Reason
 from android_bench.results import MeasurementLine
@@ -232,6 +233,17 @@ class SampleStore:
         return [
             (json.loads(row["health_before"]), json.loads(row["health_after"]) if row["health_after"] else None)
             for row in rows
+        ]
+
+    def neighbours(self, key: str) -> list[Neighbours]:
+        """What else ran beside each process of a session that was not killed."""
+        rows = self._file.rows(
+            "SELECT p.health_before, e.health_after, e.cpu_ns FROM process p JOIN process_end e ON e.process_id = p.id"
+            " WHERE p.session_key = ? ORDER BY p.id",
+            (key,),
+        )
+        return [
+            neighbours(json.loads(row["health_before"]), json.loads(row["health_after"]), row["cpu_ns"]) for row in rows
         ]
 
     def readings(self, key: str, round_number: int | None = None) -> list[Reading]:

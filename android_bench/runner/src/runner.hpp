@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <csignal>
 #include <cstdint>
 #include <cstdio>
@@ -146,11 +147,13 @@ inline double check_outputs(Model& model, const std::vector<Bytes>& references, 
   double worst = -1.0;
   for (std::size_t index = 0; index < shapes.size(); ++index) {
     const Bytes output = model.output(index);
-    if (!all_finite(shapes[index].type, output)) {
+    const bool compared = !references.empty();
+    const double difference = compared ? scaled_difference(shapes[index].type, output, references[index]) : 0.0;
+    // A difference that is finite has looked at every element already.
+    if ((!compared || !std::isfinite(difference)) && !all_finite(shapes[index].type, output)) {
       throw OutputError("output " + std::to_string(index) + " is not finite");
     }
-    if (references.empty()) continue;
-    const double difference = scaled_difference(shapes[index].type, output, references[index]);
+    if (!compared) continue;
     if (!(difference <= max_error)) {
       char text[128];
       std::snprintf(text, sizeof text, "output %zu differs from its reference by %.3g of its scale; %.3g is allowed",
