@@ -5,10 +5,24 @@ from typing import Annotated
 
 import typer
 
-from pocketnas.cli_options import Delegate, Devices, Json, OneDevice, Processes, Runner, Runs, Table, Tolerate
+from pocketnas.cli_options import (
+    Delegate,
+    Devices,
+    Json,
+    NamesFrom,
+    OneDevice,
+    Processes,
+    Runner,
+    Runs,
+    Table,
+    Tolerate,
+)
 from pocketnas_base.errors import InputError
 
-table_app = typer.Typer(help="Latency tables: one row per operator of a space.", no_args_is_help=True)
+table_app = typer.Typer(
+    help="Latency tables, one row per operator of a space: build, calibrate, check, compare and exchange them.",
+    no_args_is_help=True,
+)
 
 
 @table_app.command("build")
@@ -20,24 +34,37 @@ def table_build(
     space: Annotated[str, typer.Option(help="A built-in space or a .toml file.")] = "",
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Where to write the table (.parquet).")] = None,
     device: Devices = None,
-    runtime: Annotated[str, typer.Option(help="tflite or executorch.")] = "tflite",
-    threads: Annotated[int, typer.Option(min=1, max=64)] = 1,
+    config: NamesFrom = None,
+    runtime: Annotated[list[str] | None, typer.Option(help="tflite (the default) or executorch, or both.")] = None,
+    precision: Annotated[list[str] | None, typer.Option(help="fp32 (the default) or int8, or both.")] = None,
+    threads: Annotated[list[str] | None, typer.Option(help="Of the runtime, 1 to 64; left out, 1.")] = None,
+    resolution: Annotated[
+        list[str] | None, typer.Option(help="Of the images, in pixels; left out, the space's own.")
+    ] = None,
     processes: Processes = None,
     runner: Runner = None,
     delegate: Delegate = "cpu",
     tolerate: Tolerate = None,
 ) -> None:
-    """Measure every operator of a space. An interrupted build goes on where it stopped."""
-    from pocketnas.commands.run import run_stage
-    from pocketnas.commands.table import TableOptions, build
+    """Measure every operator of a space. An interrupted build goes on where it stopped.
 
+    --runtime, --precision, --threads and --resolution may be given several times, or several values with commas: one
+    table is built of every combination, T.tflite-int8-2t-192px.parquet for --out T.parquet.
+    """
     if run_or_config is not None:
-        if space or out is not None or device:
-            raise InputError("give either a run or --space, --out and --device, not both")
+        if space or out is not None or device or config or runtime or precision or threads or resolution:
+            raise InputError("give either a run or --space, --out, --device and what to build, not both")
+        from pocketnas.commands.run import run_stage
+
         run_stage("table", run_or_config, runs)
     elif space and out is not None:
-        options = TableOptions(runtime, threads, processes, tuple(tolerate or ()), runner, delegate)
-        build(space, out, device or [], options)
+        from pocketnas.commands.table_build import BuildOptions, build
+        from pocketnas.device_names import devices_by_name
+        from pocketnas.table_settings import AskedSettings
+
+        asked = AskedSettings(*(tuple(values or ()) for values in (runtime, precision, threads, resolution)))
+        devices = devices_by_name(device, config)
+        build(space, out, devices, BuildOptions(asked, processes, tuple(tolerate or ()), runner, delegate))
     else:
         raise InputError("what to build? give a run's CONFIG.toml, or --space SPACE --out FILE.parquet")
 
@@ -46,6 +73,7 @@ def table_build(
 def table_calibrate(
     table: Annotated[Path, typer.Argument(help="A measured table (.parquet), which is written anew.")],
     device: OneDevice = None,
+    config: NamesFrom = None,
     space: Annotated[str, typer.Option(help="The space it is of; left out, the built-in one it says it is of.")] = "",
     networks: Annotated[
         int | None, typer.Option(help="How many networks; left out, as many as their residual asks for.")
@@ -57,8 +85,10 @@ def table_calibrate(
     """Measure whole networks, so that sums of rows become predictions."""
     from pocketnas.calibrating import Budget
     from pocketnas.commands.table_calibrate import calibrate_table
+    from pocketnas.device_names import devices_by_name
 
-    calibrate_table(table, space, device, Budget(networks, processes), tolerate or (), as_json=json)
+    named = devices_by_name([device], config)[0] if device is not None else None
+    calibrate_table(table, space, named, Budget(networks, processes), tolerate or (), as_json=json)
 
 
 @table_app.command("show")
@@ -68,7 +98,7 @@ def table_show(
     json: Json = False,
 ) -> None:
     """Print a table's rows and where it comes from."""
-    from pocketnas.commands.table import show
+    from pocketnas.commands.table_show import show
 
     show(table, as_json=json, html=html)
 

@@ -12,17 +12,19 @@ from android_bench.device import LOCAL
 from android_bench.reasons import REASONS
 from latency.calibrate import MIN_NETWORKS
 from latency.correction import MAX_NETWORKS
-from pocketnas_base.artifact import Precision, Runtime
+from pocketnas_base.artifact import Runtime
 from pocketnas_base.errors import InputError
 from pocketnas_base.files import read_bytes
 from search.latency_loss import LossKind
 
 MAX_CONFIG_BYTES = 1024 * 1024
+TABLE_THREADS = (1, 64)
 
 Steps = Annotated[int, Field(ge=1, le=100_000_000)]
 Rate = Annotated[float, Field(gt=0, le=100)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 CalibrationNetworks = Annotated[int, Field(ge=MIN_NETWORKS, le=MAX_NETWORKS)]
+TablePrecision = Literal["fp32", "int8"]
 DeviceName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")]
 
 
@@ -47,8 +49,8 @@ class TableConfig(_Section):
 
     use: str | None = Field(default=None, min_length=1, max_length=4096)
     runtime: Runtime = "tflite"
-    precision: Precision = "fp32"
-    threads: int = Field(default=1, ge=1, le=64)
+    precision: TablePrecision = "fp32"
+    threads: int = Field(default=1, ge=TABLE_THREADS[0], le=TABLE_THREADS[1])
     processes: int | None = Field(default=None, ge=1, le=1000)
     calibration: Literal["auto", 0] | CalibrationNetworks = "auto"
 

@@ -16,10 +16,10 @@ from android_bench.reading import Reading, SessionRecord
 from android_bench.session import measure
 from android_bench.statistics import Summary
 from android_bench.store import SampleStore
+from latency.opspec import OpSpec
 from latency.table import LatencyTable, TableInfo, TableRow
 from pocketnas.config import TableConfig
 from pocketnas.console import say
-from pocketnas_base.errors import InputError
 from pocketnas_base.progress import Progress
 from search.space import SearchSpace
 
@@ -40,7 +40,7 @@ def open_device(
     if address == LOCAL:
         from android_bench.local import open_local
 
-        return open_local()
+        return open_local(say=say)
     from android_bench.adb.phone import open_phone
 
     check_known(address)
@@ -49,17 +49,22 @@ def open_device(
 
 def check_table(config: TableConfig) -> None:
     """Raise InputError for a table that this version cannot build."""
-    if config.precision != "fp32":
-        raise InputError(f"table.precision: this version builds fp32 tables, not {config.precision}")
+    from deploy.operators import check_precision
+
+    check_precision(config.runtime, config.precision)
 
 
 def operator_jobs(space: SearchSpace, config: TableConfig, cache: Path, seed: int, progress: Progress) -> list[Job]:
-    """One job for every operator of the space, exported, with the input and the output torch computes for it."""
+    """One job for every operator of the space, exported, with an input and the output that is right for it."""
     from deploy.operators import export_operators
 
-    check_table(config)
-    files = export_operators(space.op_specs(), config.runtime, cache, seed=seed, progress=progress)
-    return [Job(op.key, file.artifact, (file.input_path,), (file.reference_path,)) for op, file in files.items()]
+    files = export_operators(
+        space.op_specs(), config.runtime, cache, precision=config.precision, seed=seed, progress=progress
+    )
+    return [
+        Job(_job_id(op, config), file.artifact, (file.input_path,), (file.reference_path,), file.max_output_error)
+        for op, file in files.items()
+    ]
 
 
 def measure_table(
@@ -87,14 +92,19 @@ def measure_table(
         record = next(session for session in store.sessions() if session.key == key)
         health = store.health(key)
     rows = {
-        op: replace(to_row(summaries[op.key]), tolerated=tuple(sorted(overlooked.get(op.key, ()))))
-        for op in space.op_specs()
+        op: replace(to_row(summaries[job_id]), tolerated=tuple(sorted(overlooked.get(job_id, ()))))
+        for op, job_id in ((op, _job_id(op, config)) for op in space.op_specs())
     }
     anywhere = {reason for reasons in overlooked.values() for reason in reasons}
     info = _info(space, device, config, record, health, seed, tuple(sorted(anywhere)))
     if official is not None:
         info = info.model_copy(update={"runner": official.version, "delegate": official.delegate})
     return LatencyTable(info, rows)
+
+
+def _job_id(op: OpSpec, config: TableConfig) -> str:
+    """One session may hold an operator in several precisions."""
+    return op.key if config.precision == "fp32" else f"{op.key}_{config.precision}"
 
 
 def overlooked_reasons(taken: Sequence[Reading], tolerated: Collection[str]) -> dict[str, set[str]]:

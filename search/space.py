@@ -2,8 +2,10 @@
 
 import hashlib
 import json
+import math
+import re
 import tomllib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
@@ -16,6 +18,9 @@ from pocketnas_base.errors import InputError
 from pocketnas_base.files import read_bytes
 
 MAX_SPACE_BYTES = 1024 * 1024
+MIN_RESOLUTION, MAX_RESOLUTION = 4, 4096
+
+_AT_RESOLUTION = re.compile(r"(.+)@([0-9]{1,6})")
 
 
 class _Strict(BaseModel):
@@ -58,7 +63,7 @@ class HeadSpec(_Strict):
 
 class _SpaceFile(_Strict):
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
-    resolution: int = Field(ge=4, le=4096)
+    resolution: int = Field(ge=MIN_RESOLUTION, le=MAX_RESOLUTION)
     image_channels: int = Field(ge=1, le=16)
     classes: int = Field(ge=2, le=65_536)
     kernels: list[int] = Field(min_length=1, max_length=8)
@@ -155,6 +160,24 @@ class SearchSpace:
         return self._layout[2]
 
     @property
+    def total_stride(self) -> int:
+        """By how much the whole network divides the image's height and width."""
+        return self.stem.stride * math.prod(stage.stride for stage in self.stages)
+
+    def at_resolution(self, resolution: int) -> "SearchSpace":
+        """The same blocks for images of another height and width, in pixels.
+
+        Its name says so, `mobile@192`, and its fingerprint is another. Raises InputError for a size that the space
+        cannot take: one that its strides would divide into less than a pixel, or one too large for any image.
+        """
+        lowest = max(MIN_RESOLUTION, self.total_stride)
+        if not lowest <= resolution <= MAX_RESOLUTION:
+            raise InputError(f"space {self.name} takes images of {lowest} to {MAX_RESOLUTION} px, not of {resolution}")
+        if resolution == self.resolution:
+            return self
+        return replace(self, name=f"{self.name.partition('@')[0]}@{resolution}", resolution=resolution)
+
+    @property
     def size(self) -> int:
         """How many architectures the space holds."""
         product = 1
@@ -218,7 +241,16 @@ def builtin_spaces() -> tuple[str, ...]:
 
 
 def load_space(name_or_path: str) -> SearchSpace:
-    """A built-in space by name, or one from a TOML file. Raises InputError listing what is known."""
+    """A built-in space by name, or one from a TOML file; with `@PIXELS` behind it, for images of another size.
+
+    Raises InputError listing what is known.
+    """
+    if sized := _AT_RESOLUTION.fullmatch(name_or_path):
+        return _load(sized[1]).at_resolution(int(sized[2]))
+    return _load(name_or_path)
+
+
+def _load(name_or_path: str) -> SearchSpace:
     if name_or_path in builtin_spaces():
         text = (resources.files("search") / "spaces" / f"{name_or_path}.toml").read_bytes()
     elif name_or_path.endswith(".toml"):

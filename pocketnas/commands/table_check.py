@@ -52,7 +52,8 @@ def chain_of(table: LatencyTable, space: str) -> tuple[Chain | None, str | None]
     if name is None:
         return None, "the table does not say which space it is of; give it with --space"
     try:
-        chain = load_space(name).chain if not name.endswith(".toml") else None
+        # The name stands in the table's file: it may not open another one.
+        chain = load_space(name).chain if ".toml" not in name else None
     except InputError:
         chain = None
     if chain is None or chain.fingerprint != table.info.space_fingerprint:

@@ -30,7 +30,10 @@ def run(context: RunContext) -> str:
         jobs = []
         for number, (name, net) in enumerate(nets.items()):
             progress(number, len(nets), name)
-            jobs.append(Job(name, export_untrained(net, folder, runtime=runtime, seed=config.seed)))
+            artifact = export_untrained(
+                net, folder, runtime=runtime, precision=config.table.precision, seed=config.seed
+            )
+            jobs.append(Job(name, artifact))
     device = open_device(config.device, config.devices)
     usual = networks_on(device)
     processes = max(1, usual.processes // 2)  # only their order matters

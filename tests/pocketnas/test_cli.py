@@ -185,7 +185,7 @@ def test_predict_refuses_a_table_of_another_space(tmp_path: Path) -> None:
             "unknown runtime 'onnx'; known: tflite, executorch",
         ),
         ("table build --space demo --out t.parquet -d tcp:pixel", "'tcp:pixel' is no address: give tcp:HOST:PORT"),
-        ("table build none --space demo", "give either a run or --space, --out and --device, not both"),
+        ("table build none --space demo", "give either a run or --space, --out, --device and what to build, not both"),
         ("run none.toml", "config none.toml does not exist"),
         ("run none.toml --resume", "config none.toml does not exist"),
         ("search none", "config none does not exist"),

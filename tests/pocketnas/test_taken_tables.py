@@ -113,6 +113,20 @@ def test_the_command_line_does_not_contradict_the_configuration(
     assert f"config.toml says table.use = {elsewhere}; leave --table out" in line
 
 
+def test_a_search_against_an_int8_table_ends_before_the_export(config: Callable[..., Path], tmp_path: Path) -> None:
+    measured_table(DEMO, precision="int8").save(tmp_path / "int8.parquet")
+    path = config(f'use = "{tmp_path / "int8.parquet"}"\nprecision = "int8"')
+    line = refused("run", path, "--runs", tmp_path / "runs")
+    assert "table.precision: trained networks are exported in fp32 so far" in line
+    assert not (tmp_path / "runs").exists(), "before anything is measured"
+    for stage in ("table build", "search"):
+        done = program(*stage.split(), path, "--runs", tmp_path / "runs")
+        assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "runs" / "taken" / "search" / "result.json").read_text())["predicted_ms"] > 0
+    assert "trained networks are exported in fp32 so far" in program("export", tmp_path / "runs" / "taken").stderr
+    assert refused("run", path, "--runs", tmp_path / "runs", "--resume") == line
+
+
 @pytest.mark.parametrize(
     ("table", "space", "message"),
     [
@@ -120,6 +134,14 @@ def test_the_command_line_does_not_contradict_the_configuration(
         ('use = "none.parquet"', "demo", "table none.parquet does not exist"),
         ('use = "pixel1"', "demo", "table pixel1 is of another space (mobile); this run searches demo"),
         ('use = "pixel1"', "mobile-24", "table pixel1 is of another space (mobile); this run searches mobile-24"),
+        (
+            'use = "ELSEWHERE"\nprecision = "int8"',
+            "demo",
+            "trained networks are exported in fp32 so far",
+        ),
+        ('use = "ELSEWHERE"', "demo@32", "is of another space (demo); this run searches demo@32"),
+        ('use = "pixel1"', "mobile@192", "table pixel1 is of another space (mobile); this run searches mobile@192"),
+        ('use = "pixel1"', "mobile@16", "space mobile takes images of 32 to 4096 px, not of 16"),
         ('use = "ELSEWHERE"\nthreads = 2', "demo", "was measured with threads 1, but table.threads asks for 2"),
         (
             'use = "ELSEWHERE"\nruntime = "executorch"',

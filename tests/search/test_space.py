@@ -148,6 +148,52 @@ def test_a_space_file_says_the_same_as_the_built_in_space(tmp_path: Path) -> Non
     assert mine.op_specs() == demo.op_specs()
 
 
+@pytest.mark.parametrize("name", builtin_spaces())
+def test_a_space_at_another_resolution_says_so(name: str) -> None:
+    space = load_space(name)
+    sized = load_space(f"{name}@{space.resolution + 32}")
+    assert sized == space.at_resolution(space.resolution + 32)
+    assert (sized.name, sized.resolution) == (f"{name}@{space.resolution + 32}", space.resolution + 32)
+    assert sized.fingerprint != space.fingerprint
+    assert sized.size == space.size
+    assert [op.choice for op in sized.op_specs()] == [op.choice for op in space.op_specs()]
+    ratio = sized.resolution / space.resolution
+    assert sized.edges[0].candidates[0].resolution == pytest.approx(ratio * space.edges[0].candidates[0].resolution)
+    assert space.at_resolution(space.resolution) is space
+    assert load_space(f"{name}@{space.resolution}") == space
+    assert sized.at_resolution(space.resolution).fingerprint == space.fingerprint
+
+
+def test_a_space_of_a_file_at_another_resolution(tmp_path: Path) -> None:
+    text = (resources.files("search") / "spaces" / "demo.toml").read_text()
+    (tmp_path / "mine@home.toml").write_text(text.replace('name = "demo"', 'name = "mine"'))
+    assert load_space(str(tmp_path / "mine@home.toml")).name == "mine"
+    assert load_space(f"{tmp_path / 'mine@home.toml'}@64").name == "mine@64"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("mobile@16", "space mobile takes images of 32 to 4096 px, not of 16"),
+        ("mobile@0", "space mobile takes images of 32 to 4096 px, not of 0"),
+        ("demo@3", "space demo takes images of 4 to 4096 px, not of 3"),
+        ("mobile@4097", "space mobile takes images of 32 to 4096 px, not of 4097"),
+        ("mobile@9999999", "unknown space 'mobile@9999999'"),
+        ("mobile@", "unknown space 'mobile@'"),
+        ("mobile@-1", "unknown space 'mobile@-1'"),
+        ("mobile@١٩٢", "unknown space 'mobile@١٩٢'"),
+        ("@192", "unknown space '@192'"),
+        ("demo" + "@28" * 1000, "unknown space 'demo@28@28"),
+        ("none.toml@192", "space none.toml does not exist"),
+    ],
+)
+def test_a_resolution_that_a_space_cannot_take_is_one_line(name: str, message: str) -> None:
+    with pytest.raises(InputError) as caught:
+        load_space(name)
+    assert message in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
 @pytest.mark.parametrize("name", ["moble", "Demo", "", "demo.json", "../demo", "two\nlines"])
 def test_an_unknown_space_lists_the_known_ones(name: str) -> None:
     with pytest.raises(InputError, match=r"known: demo, mobile, mobile-24, or the path of a \.toml file") as caught:
