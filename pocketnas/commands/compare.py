@@ -29,8 +29,8 @@ def compare_files(paths: Sequence[Path], named: Sequence[str], *, as_json: bool)
     """
     if len(paths) < 2:
         raise InputError("compare what with what? give two files of results or more, the yardstick first")
-    names = [_named(text) for text in named]
     first, *others = [read_tool_file(path) for path in paths]
+    names = [_named(text, first, others) for text in named]
     check_named(first, others, names)
     beside = [_beside(first, other, names) for other in others]
     if not any(found.pairs for found in beside):
@@ -50,15 +50,22 @@ def _beside(first: ToolFile, other: ToolFile, names: Sequence[tuple[str, str]]) 
     return Beside(other, pairs, pairing.unpaired, overall(pairs))
 
 
-def _named(text: str) -> tuple[str, str]:
-    left, equals, right = text.partition("=")
-    if not (left and equals and right):
+def _named(text: str, first: ToolFile, others: Sequence[ToolFile]) -> tuple[str, str]:
+    """A=B. Names of benchmarks may hold `=` themselves: it is parted where both sides are known, if anywhere."""
+    parts = [(text[:at], text[at + 1 :]) for at, letter in enumerate(text) if letter == "="]
+    splits = [(left, right) for left, right in parts if left and right]
+    if not splits:
         raise InputError(f"--pair {text}: give two names of one model, A=B, the first file's on the left")
-    return left, right
+    mine, theirs = _stems([first]), _stems(others)
+    return next(((left, right) for left, right in splits if stem(left) in mine and stem(right) in theirs), splits[0])
+
+
+def _stems(files: Sequence[ToolFile]) -> set[str]:
+    return {stem(result.model) for file in files for result in file.results}
 
 
 def _models(file: ToolFile) -> str:
-    names = sorted({stem(result.model) for result in file.results})
+    names = sorted(_stems([file]))
     return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
 
 

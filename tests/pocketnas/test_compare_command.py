@@ -121,6 +121,17 @@ def test_a_person_reads_the_same(files: dict[str, Path]) -> None:
     assert "not paired" not in said
 
 
+def test_names_that_are_given_may_hold_an_equals_sign(files: dict[str, Path], tmp_path: Path) -> None:
+    path = write(tmp_path / "named.json", samples.JETPACK.replace(f"LOW-BATTERY_{NET}", "run[net=a]"))
+    (found,) = compared(path, files["ours.json"], "--pair", "run[net=a]=mv2")
+    assert [(pair["first"]["name"], pair["other"]["name"]) for pair in found["pairs"]] == [
+        ("run[net=a]", "nets/mv2.pte")
+    ]
+    (found,) = compared(files["ours.json"], path, "--pair", "mv2=run[net=a]")
+    assert len(found["pairs"]) == 1
+    assert "--pair x=y=z: " in refused("compare", path, files["ours.json"], "--pair", "x=y=z")
+
+
 def test_over_three_models_ratio_and_ranks_are_stated(tmp_path: Path) -> None:
     ours = write(tmp_path / "a.log", "".join(named_log(f"net{n}.tflite", 1000 * n) for n in (1, 2, 3, 4)))
     theirs = write(tmp_path / "b.log", "".join(named_log(f"/x/net{n}.tflite", us) for n, us in enumerate(
