@@ -108,7 +108,8 @@ def take(space: SearchSpace, device: Device, config: TableConfig, budget: Budget
         whole = []
         for number, net in enumerate(networks):
             progress(number, count, net.name)
-            whole.append(Job(net.name, export_untrained(net, folder, runtime=config.runtime)))
+            file = export_untrained(net, folder, runtime=config.runtime, precision=config.precision)
+            whole.append(Job(net.name, file))
     usual = networks_on(device)
     protocol = replace(
         usual, processes=budget.processes or usual.processes, threads=config.threads, cores=table.info.cores
@@ -139,6 +140,7 @@ def report(taken: Taken) -> dict[str, object]:
     print(frame.round(4).to_string())
     calibration = taken.table.info.calibration
     assert calibration is not None
+    at_table_time = errors(frame.predicted_ms, frame.measured_ms / (1 + taken.drift_percent / 100))
     inside = (frame.low_ms <= frame.measured_ms) & (frame.measured_ms <= frame.high_ms)
     return {
         "networks": len(frame),
@@ -151,6 +153,7 @@ def report(taken: Taken) -> dict[str, object]:
         "interval_half_width_percent": calibration.half_width_percent,
         "inside_interval_percent": float(100 * inside.mean()),
         **{f"sum_{name}": value for name, value in errors(frame.sum_ms, frame.measured_ms).items()},
+        **{f"predicted_drift_divided_out_{name}": value for name, value in at_table_time.items()},
         "seconds": {name: round(value, 1) for name, value in taken.seconds.items()},
     }
 

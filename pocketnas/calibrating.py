@@ -15,7 +15,6 @@ from latency.correction import MAX_NETWORKS, Calibration
 from latency.opspec import OpSpec
 from latency.table import OWN_RUNNER, LatencyTable
 from pocketnas.like_table import measure_like_table
-from pocketnas.measuring import to_row
 from pocketnas.space_costs import costs_of
 from pocketnas_base.errors import InputError
 from pocketnas_base.progress import Progress
@@ -91,13 +90,15 @@ def _measure(
 ) -> Calibration:
     info = table.info
     assert info.runtime is not None  # a measured table says all of these
+    assert info.precision is not None
     assert info.threads is not None
     assert info.seed is not None
     networks = spread_networks(space, costs_of(table, space), count, info.seed, name="calibration")
     jobs = []
     for number, network in enumerate(networks):
         progress(number, len(networks), f"exporting {network.name}")
-        jobs.append(Job(network.name, export_untrained(network, exports, runtime=info.runtime, seed=info.seed)))
+        file = export_untrained(network, exports, runtime=info.runtime, precision=info.precision, seed=info.seed)
+        jobs.append(Job(network.name, file))
     usual = networks_on(device)
     protocol = replace(
         usual,
@@ -113,7 +114,7 @@ def _measure(
         )
     measured = []
     for network in networks:
-        row = to_row(taken.summaries[network.name])
+        row = taken.at_table_time(network.name)
         measured.append(MeasuredNetwork(network.name, network.ops, row.latency_ms, row.high_ms))
     return calibrate(table, measured, drift_percent=taken.drift_percent)
 

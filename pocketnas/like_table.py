@@ -3,6 +3,7 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
+from typing import Any
 
 from android_bench.device import Device
 from android_bench.job import Job
@@ -15,6 +16,7 @@ from android_bench.store import SampleStore
 from deploy.operators import export_operators
 from latency.opspec import OpSpec
 from latency.predict import operator_ms
+from latency.rows import TIMES, TableRow
 from latency.table import LatencyTable
 from pocketnas.cache import operator_cache
 from pocketnas.measuring import to_row
@@ -37,6 +39,12 @@ class LikeTable:
     summaries: dict[str, Summary]
     readings: list[Reading]
 
+    def at_table_time(self, job_id: str) -> TableRow:
+        """A job's figures, the device's drift since the table's time divided out."""
+        row, drift = to_row(self.summaries[job_id]), 1 + self.drift_percent / 100
+        times: dict[str, Any] = {name: ms if (ms := getattr(row, name)) is None else ms / drift for name in TIMES}
+        return replace(row, **times)
+
 
 def measure_like_table(
     table: LatencyTable,
@@ -58,12 +66,13 @@ def measure_like_table(
     info = table.info
     if (reason := why_not_compared(info, device.id, device.info.fingerprint)) is not None:
         raise InputError(reason)
-    assert info.runtime is not None  # a measured table says both
+    assert info.runtime is not None  # a measured table says all of them
+    assert info.precision is not None
     assert info.seed is not None
     dearest = sorted(set(ops), key=lambda op: (-operator_ms(table, op), op))[:WITNESSES]
-    files = export_operators(dearest, info.runtime, operator_cache(), seed=info.seed)
+    files = export_operators(dearest, info.runtime, operator_cache(), precision=info.precision, seed=info.seed)
     witnesses = {
-        op: Job(f"table-{op.key}", file.artifact, (file.input_path,), (file.reference_path,))
+        op: Job(f"table-{op.key}", file.artifact, (file.input_path,), (file.reference_path,), file.max_output_error)
         for op, file in files.items()
     }
     best: LikeTable | None = None
