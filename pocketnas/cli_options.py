@@ -14,7 +14,9 @@ Devices = Annotated[
         help="`local`, an adb serial, tcp:HOST:PORT, or a name from --config; may be given several times.",
     ),
 ]
-OneDevice = Annotated[str | None, typer.Option("--device", "-d", help="`local`, an adb serial, or tcp:HOST:PORT.")]
+OneDevice = Annotated[
+    str | None, typer.Option("--device", "-d", help="`local`, an adb serial, tcp:HOST:PORT, or a name from --config.")
+]
 Processes = Annotated[
     int | None, typer.Option(min=1, max=1000, help="Fresh processes; left out, as many as the device needs.")
 ]

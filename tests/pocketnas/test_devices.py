@@ -11,11 +11,15 @@ from calling import Caller, config_with
 from command_line import program, refused
 from lookalike.fixtures import AdbServer
 from lookalike.lookalike import Lookalike
+from sample_tables import table_info
 from tiny_tflite import conv_model, write_model
 
+from latency.opspec import EMPTY
+from latency.table import LatencyTable, TableRow
 from pocketnas.device_names import devices_by_name, resolve_device
 from pocketnas.measuring import open_device
 from pocketnas_base.errors import DeviceError, InputError
+from search.space import load_space
 
 StartPhone = Callable[..., Lookalike]
 
@@ -179,6 +183,19 @@ def test_names_of_a_configuration_stand_for_devices_of_a_benchmark(tmp_path: Pat
     assert "tcp:127.0.0.1:1 failed" in refused("bench", model, "-d", "pixel", "-c", config, status=1)
     assert "unknown device 'desk'" in refused("bench", model, "-d", "desk")
     assert "config none.toml does not exist" in refused("bench", model, "-d", "desk", "-c", "none.toml")
+
+
+def test_names_of_a_configuration_stand_for_devices_of_tables(tmp_path: Path) -> None:
+    config = config_with(tmp_path / "mine.toml", {"pixel": "tcp:127.0.0.1:1"})
+    out = tmp_path / "t.parquet"
+    build = ("table", "build", "--space", "demo", "--out", out, "-d", "pixel")
+    assert "tcp:127.0.0.1:1 failed" in refused(*build, "-c", config, status=1)
+    assert "unknown device 'pixel'" in refused(*build)
+    space = load_space("demo")
+    rows = {op: TableRow(1.0, 1.0, 1.0, 1.0, 1.0, 9, 3) for op in (EMPTY, *space.op_specs())}
+    LatencyTable(table_info(space), rows).save(out)
+    assert "tcp:127.0.0.1:1 failed" in refused("table", "calibrate", out, "-d", "pixel", "-c", config, status=1)
+    assert "give either a run or --space" in refused("table", "build", config, "-c", config)
 
 
 def test_a_phone_is_opened_by_serial_address_and_name(server: AdbServer, start_phone: StartPhone) -> None:
