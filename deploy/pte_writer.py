@@ -62,8 +62,8 @@ def write_pte(
         writer.empty()
     else:
         writer.begin(first, channels_last, layers=sum(map(_layers, (op for op, _ in chain))))
-        for op, module in chain:
-            writer.operator(op, folded(module), ends=op is last and channels_last)
+        for index, (op, module) in enumerate(chain, start=1):
+            writer.operator(op, folded(module), ends=index == len(chain) and channels_last)
         writer.end(last, channels_last)
     integers = quantised is not None and quantised.integer_surface
     source = TensorShape((1, first.in_channels, first.resolution, first.resolution), channels_last, integers)

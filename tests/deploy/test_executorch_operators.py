@@ -6,6 +6,7 @@ import pytest
 from deploy.executorch_export import takes_channels_last
 from deploy.operators import OperatorFile, export_operators
 from latency.opspec import EMPTY, OpSpec
+from pocketnas_base.artifact import Precision
 
 OPS = (
     EMPTY,
@@ -20,13 +21,12 @@ OPS = (
 )
 
 
-# Lowering ten operators takes two worker processes about 20 s.
-pytestmark = pytest.mark.slow
+TYPES: dict[Precision, str] = {"fp32": "<f4", "int8": "i1"}
 
 
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> dict[OpSpec, OperatorFile]:
-    return export_operators(OPS, "executorch", tmp_path_factory.mktemp("cache"))
+@pytest.fixture(scope="module", params=["fp32", "int8"])
+def files(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[OpSpec, OperatorFile]:
+    return export_operators(OPS, "executorch", tmp_path_factory.mktemp("cache"), precision=request.param)
 
 
 @pytest.mark.parametrize("op", OPS, ids=lambda op: op.key)
@@ -37,12 +37,14 @@ def test_an_executorch_operator_computes_its_reference_from_its_input(
     import torch
     from executorch.runtime import Runtime
 
-    stored = np.fromfile(files[op].input_path, "<f4")
-    reference = np.fromfile(files[op].reference_path, "<f4")
-    method = Runtime.get().load_program(str(files[op].artifact.path)).load_method("forward")
+    file = files[op]
+    numbers = TYPES[file.artifact.precision]
+    stored, reference = np.fromfile(file.input_path, numbers), np.fromfile(file.reference_path, numbers)
+    method = Runtime.get().load_program(str(file.artifact.path)).load_method("forward")
     image = torch.from_numpy(stored).reshape(1, op.in_channels, op.resolution, op.resolution)
     output = method.execute([image])[0]
     last = takes_channels_last(op) and output.ndim == 4
     in_memory = (output.permute(0, 2, 3, 1) if last else output).contiguous().numpy().ravel()
-    assert np.abs(reference).max() > 0
-    assert np.abs(in_memory - reference).max() <= 1e-5 * np.abs(reference).max()
+    found, wanted = in_memory.astype(np.float64), reference.astype(np.float64)
+    assert np.abs(wanted).max() > 0
+    assert np.abs(found - wanted).max() <= file.max_output_error * np.abs(wanted).max()

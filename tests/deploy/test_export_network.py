@@ -69,6 +69,13 @@ def test_the_converter_and_the_schema_writer_make_the_same_model(
     assert np.abs(ours - theirs).max() <= 1e-5 * np.abs(theirs).max()
 
 
+def test_an_untrained_pte_is_the_exporters_own_file(
+    architecture: Architecture, exported: tuple[Path, list[ExportedFile]], tmp_path: Path
+) -> None:
+    written = export_untrained(architecture, tmp_path, runtime="executorch", seed=0)
+    assert written.path.read_bytes() == exported[1][1].artifact.path.read_bytes()
+
+
 def test_a_second_export_leaves_valid_files_alone(
     architecture: Architecture, images: torch.Tensor, exported: tuple[Path, list[ExportedFile]]
 ) -> None:

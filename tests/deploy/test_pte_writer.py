@@ -3,72 +3,15 @@
 import pytest
 import torch
 from hypothesis import given, settings
-from hypothesis import strategies as st
+from pte_cases import SMALL, SPREAD, mbconv, operators, run
 
 from deploy.executorch_export import lower, takes_channels_last
 from deploy.pte_writer import write_pte
 from deploy.samples import network_sample, operator_sample
-from latency.opspec import EMPTY, OpSpec, zero
+from latency.opspec import OpSpec, zero
 from pocketnas_base.errors import InputError
 from search.architecture import Architecture, assemble
 from search.space import load_space
-
-
-def conv(channels: tuple[int, int], kernel: int, stride: int, resolution: int) -> OpSpec:
-    return OpSpec("conv", *channels, kernel, 1, stride, resolution)
-
-
-def mbconv(
-    channels: tuple[int, int], kernel: int, expansion: int, stride: int, resolution: int, residual: bool = False
-) -> OpSpec:
-    return OpSpec("mbconv", *channels, kernel, expansion, stride, resolution, residual)
-
-
-def classifier(channels: tuple[int, int], resolution: int) -> OpSpec:
-    return OpSpec("classifier", *channels, 1, 1, 1, resolution)
-
-
-SMALL = Architecture(
-    "small",
-    (
-        conv((3, 8), 3, 2, 9),
-        mbconv((8, 8), 3, 1, 1, 5),
-        mbconv((8, 8), 5, 3, 1, 5, residual=True),
-        zero(8, 5),
-        classifier((8, 5), 5),
-    ),
-)
-
-# Every kind, both layouts, strides, kernels, expansion 1, residuals; one channel and one pixel on each side.
-SPREAD = (
-    EMPTY,
-    conv((1, 16), 3, 2, 28),
-    conv((3, 8), 3, 2, 9),
-    conv((3, 32), 3, 2, 32),
-    conv((40, 128), 1, 1, 7),
-    conv((8, 8), 1, 2, 8),
-    conv((4, 6), 5, 3, 11),
-    conv((8, 1), 1, 1, 4),
-    conv((1, 1), 3, 1, 6),
-    conv((8, 12), 1, 1, 1),
-    conv((8, 12), 3, 2, 2),
-    mbconv((8, 12), 3, 1, 1, 14),
-    mbconv((8, 8), 3, 1, 1, 14, residual=True),
-    mbconv((8, 12), 5, 3, 2, 14),
-    mbconv((8, 12), 3, 3, 2, 7),
-    mbconv((8, 8), 7, 6, 1, 7, residual=True),
-    mbconv((8, 12), 1, 3, 1, 7),
-    mbconv((8, 12), 9, 2, 3, 13),
-    mbconv((2, 2), 3, 2, 1, 2, residual=True),
-    mbconv((1, 8), 3, 6, 1, 6),
-    mbconv((8, 1), 3, 3, 1, 4),
-    mbconv((1, 1), 3, 6, 1, 6, residual=True),
-    mbconv((8, 8), 3, 3, 1, 1, residual=True),
-    mbconv((8, 12), 3, 3, 2, 2),
-    classifier((16, 10), 7),
-    classifier((16, 10), 1),
-    classifier((1, 10), 4),
-)
 
 
 def exported_operator(op: OpSpec) -> bytes:
@@ -91,13 +34,6 @@ def written_network(architecture: Architecture) -> bytes:
     return write_pte(architecture.ops, modules, channels_last=False)
 
 
-def run(program: bytes, image: torch.Tensor) -> torch.Tensor:
-    from executorch.runtime import Runtime
-
-    output: torch.Tensor = Runtime.get().load_program(program).load_method("forward").execute([image])[0]
-    return output.clone()
-
-
 def test_a_network_is_written_byte_for_byte_as_the_exporter_makes_it() -> None:
     """Whoever installs an ExecuTorch whose exporter writes something else learns it here."""
     assert written_network(SMALL) == exported_network(SMALL)
@@ -114,21 +50,6 @@ def test_an_operator_is_written_byte_for_byte_as_the_exporter_makes_it(op: OpSpe
 def test_a_network_of_a_space_is_written_byte_for_byte_as_the_exporter_makes_it(space: str, choices: list[int]) -> None:
     architecture = assemble(load_space(space), choices, "net")
     assert written_network(architecture) == exported_network(architecture)
-
-
-@st.composite
-def operators(draw: st.DrawFn) -> OpSpec:
-    kind = draw(st.sampled_from(["conv", "mbconv", "classifier"]))
-    channels, resolution = (draw(st.integers(1, 9)), draw(st.integers(1, 9))), draw(st.integers(1, 9))
-    if kind == "classifier":
-        return classifier(channels, resolution)
-    kernel, stride = draw(st.sampled_from([1, 3, 5, 7])), draw(st.integers(1, 3))
-    if kind == "conv":
-        return conv(channels, kernel, stride, resolution)
-    residual = draw(st.booleans())
-    if residual:
-        channels, stride = (channels[0], channels[0]), 1
-    return mbconv(channels, kernel, draw(st.integers(1, 6)), stride, resolution, residual)
 
 
 @given(op=operators())
@@ -148,6 +69,18 @@ def test_a_network_computes_in_the_runtime_what_torch_computes() -> None:
     image = torch.randn(1, 3, 9, 9, generator=torch.Generator().manual_seed(0))
     expected = network_sample(SMALL, 0)(image).detach()
     assert (run(written_network(SMALL), image) - expected).abs().max() <= 1e-5 * expected.abs().max()
+
+
+def test_the_same_operator_twice_computes_it_twice() -> None:
+    op = mbconv((8, 8), 3, 3, 1, 5, residual=True)
+    sample = operator_sample(op, 0)
+    program = write_pte([op, op], [sample.module, sample.module], channels_last=False)
+    expected = sample.module(sample.output).detach()
+    assert (run(program, sample.input) - expected).abs().max() <= 1e-5 * expected.abs().max()
+    # As channels last the values are the same; only their order in memory is another.
+    last = write_pte([op, op], [sample.module, sample.module], channels_last=True)
+    image = sample.input.permute(0, 2, 3, 1).contiguous().reshape(sample.input.shape)
+    assert torch.equal(run(last, image), run(program, sample.input))
 
 
 def test_zero_adds_nothing_and_alone_is_no_program() -> None:
