@@ -122,8 +122,7 @@ def compare(
 ) -> None:
     """Hold results of several tools against each other, model by model.
 
-    Read are the output of `bench --json`, logs and operator profiles of benchmark_model, logs of executor_runner, and
-    the JSON files of Jetpack Benchmark and Qualcomm AI Hub. Which it is, is seen by the content: see docs/compare.md.
+    Read: `bench --json`, benchmark_model, executor_runner, Jetpack Benchmark, AI Hub (docs/compare.md).
     """
     from pocketnas.commands.compare import compare_files
 

@@ -32,7 +32,10 @@ def table_build(
     ] = None,
     runs: Runs = Path("runs"),
     space: Annotated[str, typer.Option(help="A built-in space or a .toml file.")] = "",
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Where to write the table (.parquet).")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Where to write the table (.parquet); of several, each name tells which."),
+    ] = None,
     device: Devices = None,
     config: NamesFrom = None,
     runtime: Annotated[list[str] | None, typer.Option(help="tflite (the default) or executorch, or both.")] = None,
@@ -48,8 +51,7 @@ def table_build(
 ) -> None:
     """Measure every operator of a space. An interrupted build goes on where it stopped.
 
-    --runtime, --precision, --threads and --resolution may be given several times, or several values with commas: one
-    table is built of every combination, T.tflite-int8-2t-192px.parquet for --out T.parquet.
+    --runtime, --precision, --threads and --resolution take several values: one table of every combination.
     """
     if run_or_config is not None:
         if space or out is not None or device or config or runtime or precision or threads or resolution:
