@@ -33,7 +33,7 @@ class Protocol:
     warmup_min_ns: int = 500_000
     warmup_max_ns: int = 30_000_000
     min_runs: int = 10
-    min_ns: int = 25_000_000
+    min_ns: int = 50_000_000
     max_runs: int = 10_000
     max_ns: int = 2_000_000_000
     sentinel_every: int = 12
@@ -80,8 +80,9 @@ class Protocol:
 
 
 OPERATORS = Protocol()
-"""For tables of many small operators. Many short processes rather than few long ones: what disturbs a measurement
-comes and goes within a second, so that spreading the same seconds over more moments finds more quiet ones."""
+"""For tables of many small operators. Many processes rather than long ones: how long each measures matters little to
+how well the lowest median repeats (`benchmarks/stopping_rules.py`), how many there are does. Each measures just long
+enough for nine tenths of a session to be timed inference; warm-up is short, since it goes on where that is not enough."""
 
 NETWORKS = Protocol(
     processes=30,
@@ -96,10 +97,14 @@ NETWORKS = Protocol(
 """For a few whole networks."""
 
 # A phone that has been quieted is disturbed less often than a machine shared with others, and a process costs more
-# there: fewer, longer processes, so that nine tenths of the time are timed inference.
-PHONE_OPERATORS = Protocol(processes=8, warmup_min_ns=5_000_000, warmup_max_ns=200_000_000, min_ns=200_000_000)
+# there: fewer, longer processes, so that nine tenths of the time are timed inference. Its clock takes a good part of a
+# tenth of a second to rise.
+PHONE_OPERATORS = Protocol(
+    processes=12, min_processes=5, warmup_min_ns=2_000_000, warmup_max_ns=200_000_000, min_ns=100_000_000
+)
 PHONE_NETWORKS = Protocol(
     processes=10,
+    min_processes=5,
     warmup_min_runs=3,
     warmup_min_ns=50_000_000,
     warmup_max_ns=1_000_000_000,

@@ -52,6 +52,8 @@ def results_of(
                 "threads": protocol.threads,
                 "cores": list(protocol.cores or ()),
                 "floor_ms": summary.floor_ns / NS_PER_MS,
+                "floor_high_ms": summary.floor_high_ns / NS_PER_MS,
+                "settled": summary.settled,
                 "median_ms": summary.median_ns / NS_PER_MS,
                 "ci_low_ms": summary.ci_low_ns / NS_PER_MS,
                 "ci_high_ms": summary.ci_high_ns / NS_PER_MS,
@@ -99,6 +101,11 @@ def print_results(name: str, results: Sequence[Mapping[str, object]]) -> None:
     for result in results:
         if result["coverage_text"] is not None:
             print(f"{Path(str(result['file'])).name}: {result['coverage_text']}")
+        if result["settled"] is False:
+            print(
+                f"{Path(str(result['file'])).name}: not as certain as it should be: {result['floor_ms']:.4f} to"
+                f" {result['floor_high_ms']:.4f} ms after {result['processes']} processes; give it more --processes"
+            )
         if result["statistic"] == "mean":
             print(f"{Path(str(result['file'])).name}: this build prints no median: each process counts with its mean")
         if result["void"]:

@@ -18,7 +18,7 @@ OneDevice = Annotated[
     str | None, typer.Option("--device", "-d", help="`local`, an adb serial, tcp:HOST:PORT, or a name from --config.")
 ]
 Processes = Annotated[
-    int | None, typer.Option(min=1, max=1000, help="Fresh processes; left out, as many as the device needs.")
+    int | None, typer.Option(min=1, max=1000, help="Fresh processes at most; left out, as many as the device needs.")
 ]
 Runner = Annotated[
     str | None,

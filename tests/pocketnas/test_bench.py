@@ -21,7 +21,7 @@ from android_bench.store import SampleStore
 
 KEYS = {
     "file", "sha256", "runtime", "precision", "threads", "cores", "median_ms", "ci_low_ms", "ci_high_ms", "p10_ms",
-    "p90_ms", "first_ms", "load_ms", "samples", "processes", "void", "device",
+    "p90_ms", "first_ms", "load_ms", "samples", "processes", "void", "device", "floor_ms", "floor_high_ms", "settled",
 }  # fmt: skip
 Bench = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -74,6 +74,8 @@ def test_every_file_gets_its_figures_on_this_machine(bench: Bench, models: list[
         assert set(result) >= KEYS
         assert 0 < result["ci_low_ms"] <= result["median_ms"] <= result["ci_high_ms"]
         assert 0 < result["p10_ms"] <= result["p90_ms"]
+        assert 0 < result["floor_ms"] <= result["floor_high_ms"]
+        assert result["settled"] is False, "two processes are too few to know"
         assert (result["processes"], result["void"], result["precision"]) == (2, [], "fp32")
         assert result["peak_memory_mb"] is None or result["peak_memory_mb"] > 0
 
