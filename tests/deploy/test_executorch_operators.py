@@ -1,11 +1,19 @@
 """ExecuTorch operator files: what they compute, and the layout their tensors have."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+from android_bench.job import Job
+from android_bench.latencies import latencies
+from android_bench.protocol import Protocol
+from android_bench.session import measure
+from android_bench.store import SampleStore
 from deploy.executorch_export import takes_channels_last
 from deploy.operators import OperatorFile, export_operators
 from latency.opspec import EMPTY, OpSpec
+from pocketnas.measuring import open_device
 from pocketnas_base.artifact import Precision
 
 OPS = (
@@ -48,3 +56,14 @@ def test_an_executorch_operator_computes_its_reference_from_its_input(
     found, wanted = in_memory.astype(np.float64), reference.astype(np.float64)
     assert np.abs(wanted).max() > 0
     assert np.abs(found - wanted).max() <= file.max_output_error * np.abs(wanted).max()
+
+
+def test_our_runner_finds_every_output_right(files: dict[OpSpec, OperatorFile], tmp_path: Path) -> None:
+    jobs = [
+        Job(op.key, file.artifact, (file.input_path,), (file.reference_path,), file.max_output_error)
+        for op, file in files.items()
+    ]
+    protocol = Protocol(processes=2, warmup_min_runs=1, warmup_min_ns=0, min_runs=5, min_ns=0, max_runs=5)
+    with SampleStore.open(tmp_path / "samples.sqlite") as store:
+        key = measure(open_device("local"), jobs, protocol, store)
+        assert set(latencies(store, key)) == {op.key for op in OPS}
