@@ -5,16 +5,19 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from android_bench.adb.phone import transport_kind
 from android_bench.device import LOCAL
 from android_bench.reasons import REASONS
 from latency.calibrate import MIN_NETWORKS
 from latency.correction import MAX_NETWORKS
+from pocketnas.config_section import Section
+from pocketnas.training_config import AugmentationConfig, TrainConfig
 from pocketnas_base.artifact import Runtime
 from pocketnas_base.errors import InputError
 from pocketnas_base.files import read_bytes
+from search.accelerator import Accelerator
 from search.latency_loss import LossKind
 
 MAX_CONFIG_BYTES = 1024 * 1024
@@ -28,20 +31,15 @@ TablePrecision = Literal["fp32", "int8"]
 DeviceName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")]
 
 
-class _Section(BaseModel):
-    # Unknown keys are typing mistakes: refused, not ignored. So are inf and nan, which TOML can say.
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class DataConfig(_Section):
-    """source: `fashion-mnist`, a folder of images by class, or Parquet files. holdout: training images kept back, class
-    by class, for the architecture parameters."""
+class DataConfig(Section):
+    """source: `fashion-mnist`, a folder of images by class, Parquet files, or `module:function` of the user's own
+    (search.data.function). holdout: training images kept back, class by class, for the architecture parameters."""
 
     source: str
     holdout: Steps
 
 
-class TableConfig(_Section):
+class TableConfig(Section):
     """What the table is of, and how many fresh processes stand behind each row; left out, as many as the device
     needs. use: a published table's name or a .parquet file, to be taken over instead of measuring one. calibration: how
     many whole networks are measured beside it, so that its sums become predictions; `auto`: as many as their residual
@@ -55,7 +53,7 @@ class TableConfig(_Section):
     calibration: Literal["auto", 0] | CalibrationNetworks = "auto"
 
 
-class SearchConfig(_Section):
+class SearchConfig(Section):
     """See search.proxyless.SearchSettings. Give target_ms, or target_ratio: the target as a share of the predicted
     latency of the space's hand-made net, mb6_3x3 in every block. derive: argmax takes the most probable candidate of
     every edge (the paper's way); target takes the most probable of the architectures predicted to be at the target,
@@ -77,6 +75,9 @@ class SearchConfig(_Section):
     hold_target: bool = False
     derive: Literal["argmax", "target"] = "argmax"
     hold_rate: Rate = 0.1
+    clip_norm: float | None = Field(default=None, gt=0)
+    mixed_precision: bool = False
+    augmentation: AugmentationConfig = AugmentationConfig()
 
     @model_validator(mode="after")
     def _one_target(self) -> "SearchConfig":
@@ -87,18 +88,7 @@ class SearchConfig(_Section):
         return self
 
 
-class TrainConfig(_Section):
-    """See search.training.TrainingSettings; the baseline is trained by the same recipe."""
-
-    steps: Steps
-    batch_size: int = Field(default=256, ge=2, le=65_536)
-    learning_rate: Rate = 0.05
-    weight_decay: float = Field(default=4e-5, ge=0, le=1)
-    label_smoothing: Share = 0.1
-    dropout: Share = 0.1
-
-
-class BaselineConfig(_Section):
+class BaselineConfig(Section):
     """Hand-made MobileNetV2-style nets at these width multipliers; the one nearest in latency is trained."""
 
     multipliers: tuple[Annotated[float, Field(gt=0, le=8)], ...] = Field(
@@ -106,21 +96,22 @@ class BaselineConfig(_Section):
     )
 
 
-class ExportConfig(_Section):
+class ExportConfig(Section):
     """Which runtimes get a file; the table's runtime must be among them."""
 
     runtimes: tuple[Runtime, ...] = Field(default=("tflite", "executorch"), min_length=1)
 
 
-class RebenchConfig(_Section):
+class RebenchConfig(Section):
     """How many fresh processes measure each exported file; left out, as many as the device needs."""
 
     processes: int | None = Field(default=None, ge=1, le=1000)
 
 
-class RunConfig(_Section):
-    """A whole run: name, space, device, seed, and one section a stage. host_threads: of torch in search and training;
-    left out, all cores (small nets train fastest on one, and two then train side by side). tolerate: reasons for which
+class RunConfig(Section):
+    """A whole run: name, space, device, seed, and one section a stage. accelerator: where search and training compute
+    (search.accelerator). host_threads: of torch in search and training; left out, all cores (small nets train fastest
+    on one, and two then train side by side). tolerate: reasons for which
     a measurement would be void, by their ids (android_bench.reasons). devices: names of one's own for phones, each with
     what `-d` takes otherwise; `device` may be one of them."""
 
@@ -128,6 +119,7 @@ class RunConfig(_Section):
     space: str
     device: str = "local"
     seed: int = Field(default=0, ge=0, le=2**31 - 1)
+    accelerator: Accelerator = "auto"
     host_threads: int | None = Field(default=None, ge=1, le=1024)
     tolerate: tuple[str, ...] = Field(default=(), max_length=64)
     devices: dict[DeviceName, str] = Field(default={}, max_length=64)

@@ -1,6 +1,7 @@
 """What several stages need of a run: its space, its data, its table."""
 
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from latency.predict import CostModel
 from latency.table import LatencyTable
@@ -11,6 +12,9 @@ from pocketnas_base.progress import Progress
 from search.architecture import Architecture
 from search.data.dataset import ImageData
 from search.space import SearchSpace, load_space
+
+if TYPE_CHECKING:
+    import torch
 
 
 class RunContext:
@@ -48,6 +52,12 @@ class RunContext:
 
         if self.config.host_threads is not None:
             torch.set_num_threads(self.config.host_threads)
+
+    def torch_device(self) -> "torch.device":
+        """Where search and training compute. Raises InputError where the run asks for a GPU and there is none."""
+        from search.accelerator import torch_device
+
+        return torch_device(self.config.accelerator)
 
     def table(self) -> LatencyTable:
         """The run's table. Raises InputError when it is missing or was built for another space."""

@@ -2,13 +2,19 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pocketnas.stages.context import RunContext
+from pocketnas.training_config import TrainConfig
 from pocketnas_base.errors import InputError
 from pocketnas_base.files import read_json, write_json
 from pocketnas_base.progress import Progress
 from search.architecture import Architecture
+from search.zoo import load_architecture
+
+if TYPE_CHECKING:
+    from search.distillation import Teacher
+    from search.training import TrainingSettings
 
 Role = Literal["derived", "baseline"]
 ROLES: tuple[Role, ...] = ("derived", "baseline")
@@ -45,10 +51,35 @@ def train_one(context: RunContext, subject: Trainee, progress: Progress) -> None
     from search.data.batches import TrainingBatches, normalisation_of
     from search.loop import run_steps
     from search.network import save_weights
-    from search.training import Training, TrainingSettings, logits_of, top1
+    from search.training import Training, logits_of, top1
 
     config, seed = context.config.train, context.config.seed
-    settings = TrainingSettings(
+    context.limit_threads()
+    data = context.data(progress)
+    batches = TrainingBatches.of(
+        data,
+        batch_size=config.batch_size,
+        seed=seed,
+        augmentation=config.augmentation.augmentation,
+        device=context.torch_device(),
+    )
+    teacher = teacher_of(context, subject.architecture, progress)
+    job = Training(subject.architecture, training_settings(config, seed), batches, teacher)
+    curve = run_steps(job, subject.checkpoint, progress, f"steps of {subject.architecture.name}")
+    network = job.finished()
+    accuracy = top1(logits_of(network, data.test_images, normalisation_of(data)), data.test_labels)
+    save_weights(network.state_dict(), subject.weights, {"architecture": subject.architecture.name})
+    write_json(
+        subject.record,
+        {"name": subject.architecture.name, "role": subject.role, "top1": accuracy, "curve": curve},
+    )
+
+
+def training_settings(config: TrainConfig, seed: int) -> "TrainingSettings":
+    """The recipe as the configuration has it."""
+    from search.training import TrainingSettings
+
+    return TrainingSettings(
         steps=config.steps,
         batch_size=config.batch_size,
         learning_rate=config.learning_rate,
@@ -56,16 +87,38 @@ def train_one(context: RunContext, subject: Trainee, progress: Progress) -> None
         label_smoothing=config.label_smoothing,
         dropout=config.dropout,
         seed=seed,
+        warmup_steps=config.warmup_steps,
+        clip_norm=config.clip_norm,
+        mixed_precision=config.mixed_precision,
+        ema_decay=config.ema_decay,
+        recalibration_images=config.recalibration_images,
     )
-    context.limit_threads()
-    data = context.data(progress)
-    job = Training(subject.architecture, settings, TrainingBatches.of(data, batch_size=config.batch_size, seed=seed))
-    curve = run_steps(job, subject.checkpoint, progress, f"steps of {subject.architecture.name}")
-    accuracy = top1(logits_of(job.network, data.test_images, normalisation_of(data)), data.test_labels)
-    save_weights(job.network.state_dict(), subject.weights, {"architecture": subject.architecture.name})
-    write_json(
-        subject.record,
-        {"name": subject.architecture.name, "role": subject.role, "top1": accuracy, "curve": curve},
+
+
+def teacher_of(context: RunContext, student: Architecture, progress: Progress) -> "Teacher | None":
+    """The teacher that the configuration asks for. Raises InputError when it does not fit the student."""
+    from search.data.batches import normalisation_of
+    from search.distillation import function_teacher, network_teacher
+
+    config = context.config.train.distillation
+    if config is None:
+        return None
+    if config.function is not None:
+        return function_teacher(
+            config.function,
+            student,
+            normalisation_of(context.data(progress)),
+            weight=config.weight,
+            temperature=config.temperature,
+        )
+    assert config.architecture is not None
+    assert config.weights is not None
+    return network_teacher(
+        load_architecture(config.architecture),
+        Path(config.weights),
+        student,
+        weight=config.weight,
+        temperature=config.temperature,
     )
 
 
