@@ -82,7 +82,7 @@ class Protocol:
 OPERATORS = Protocol()
 """For tables of many small operators. Many processes rather than long ones: how long each measures matters little to
 how well the lowest median repeats (`benchmarks/stopping_rules.py`), how many there are does. Each measures just long
-enough for nine tenths of a session to be timed inference; warm-up is short, since it goes on where that is not enough."""
+enough for nine tenths of a session to be timed inference; warm-up is short, since it goes on where it has to."""
 
 NETWORKS = Protocol(
     processes=30,

@@ -121,6 +121,9 @@ class _Session:
         self._done = budget * len(jobs) - self._lacking(jobs, range(budget))
         for number in range(budget):
             unsettled = stopping.open(jobs)
+            if not unsettled:
+                self._progress(self._done, self._done, "all settled")
+                return
             self._total = self._done + self._lacking(unsettled, range(number, budget))
             for runtime, runner in runners.items():
                 own = [job for job in unsettled if job.artifact.runtime == runtime]

@@ -57,6 +57,17 @@ class Session:
     neighbours: list[Neighbours]
 
 
+@dataclass(frozen=True)
+class Load:
+    """Busy loops on the host, from a session's start on for so many seconds."""
+
+    loops: int
+    seconds: float
+
+
+NO_LOAD = Load(0, 0.0)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add_device_arguments(parser)
@@ -66,7 +77,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, help="at most, per operator")
     parser.add_argument("--sessions", type=int, default=2)
     parser.add_argument("--pause", type=float, default=0.0, metavar="SECONDS", help="between two sessions")
-    parser.add_argument("--load", type=int, default=0, metavar="N", help="busy loops beside the second session's half")
+    parser.add_argument("--load", type=int, default=0, metavar="N", help="busy loops beside half of the second session")
     parser.add_argument("--json", type=Path, help="write the figures here")
     arguments = parser.parse_args()
     if arguments.sessions < 2:
@@ -80,7 +91,7 @@ def main() -> None:
         for number in range(arguments.sessions):
             if number:
                 time.sleep(arguments.pause)
-            load = arguments.load if number == 1 else 0
+            load = Load(arguments.load, taken[0].wall_s / 2) if number == 1 else NO_LOAD
             taken.append(session(device, jobs, table_protocol(device, config, number), load, tolerated))
         figures = {
             "device": device.id,
@@ -98,8 +109,8 @@ def main() -> None:
         arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
 
 
-def session(device: Device, jobs: list[Job], protocol: Protocol, load: int, tolerated: tuple[str, ...]) -> Session:
-    """Measure everything once, `load` busy loops beside its first half."""
+def session(device: Device, jobs: list[Job], protocol: Protocol, load: Load, tolerated: tuple[str, ...]) -> Session:
+    """Measure everything once, under a load."""
     with (
         tempfile.TemporaryDirectory(prefix="pocketnas-") as folder,
         SampleStore.open(Path(folder) / "samples.sqlite") as store,
@@ -119,18 +130,19 @@ def session(device: Device, jobs: list[Job], protocol: Protocol, load: int, tole
 
 
 def measured_under_load(
-    device: Device, jobs: list[Job], protocol: Protocol, store: SampleStore, load: int, tolerated: tuple[str, ...]
+    device: Device, jobs: list[Job], protocol: Protocol, store: SampleStore, load: Load, tolerated: tuple[str, ...]
 ) -> str:
-    """The key of a session beside whose first half `load` busy loops ran on the host."""
+    """The key of a session beside which the load ran."""
     with ExitStack() as loops, progress_bar("session") as bar:
-        for _ in range(load):
+        until = time.monotonic() + load.seconds
+        for _ in range(load.loops):
             loop = subprocess.Popen([sys.executable, "-c", "while True: pass"])
             loops.callback(loop.wait)
             loops.callback(loop.kill)
 
         def watch(done: int, total: int, what: str) -> None:
             bar(done, total, what)
-            if done >= total / 2:
+            if time.monotonic() >= until:
                 loops.close()
 
         return measure(device, jobs, protocol, store, tolerated=tolerated, progress=watch)

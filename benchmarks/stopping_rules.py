@@ -12,6 +12,7 @@ sentinel (the lowest of its medians) divided out. A rule says how many processes
 import argparse
 import json
 import tempfile
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from places import add_device_arguments, opened_device
-from repeatability import TOLERATED_ON_LOOKALIKE, measured_under_load, spread
+from repeatability import NO_LOAD, TOLERATED_ON_LOOKALIKE, Load, measured_under_load, spread
 
 from android_bench.latencies import drift_of
 from android_bench.reading import counts
@@ -74,7 +75,7 @@ def main() -> None:
     parser.add_argument("--runtime", default="tflite", choices=("tflite", "executorch"))
     parser.add_argument("--processes", type=int, help="per operator")
     parser.add_argument("--sessions", type=int, default=3)
-    parser.add_argument("--load", type=int, default=0, metavar="N", help="busy loops beside the second session's half")
+    parser.add_argument("--load", type=int, default=0, metavar="N", help="busy loops beside half of the second session")
     parser.add_argument("--json", type=Path, help="write the figures here")
     arguments = parser.parse_args()
     config = TableConfig(runtime=arguments.runtime, processes=arguments.processes)
@@ -82,15 +83,16 @@ def main() -> None:
     with opened_device(arguments) as device, tempfile.TemporaryDirectory(prefix="pocketnas-") as folder:
         with progress_bar("operators") as progress:
             jobs = operator_jobs(load_space(arguments.space), config, operator_cache(), 0, progress)
-        sessions = []
+        sessions, took_s = [], 0.0
         for number in range(arguments.sessions):
             usual = table_protocol(device, config, number)
             whole = replace(usual, min_processes=usual.processes)
             with SampleStore.open(Path(folder) / f"{number}.sqlite") as store:
-                load = arguments.load if number == 1 else 0
-                sessions.append(
-                    session_of(store, measured_under_load(device, jobs, whole, store, load, tolerated), tolerated)
-                )
+                started = time.monotonic()
+                load = Load(arguments.load, took_s / 2) if number == 1 else NO_LOAD
+                key = measured_under_load(device, jobs, whole, store, load, tolerated)
+                took_s = time.monotonic() - started
+                sessions.append(session_of(store, key, tolerated))
     figures = {rule.name: judged(rule, sessions) for rule in rules(whole.processes)}
     print(f"{'rule':<52}{'processes':>11}{'stopped':>9}{'within 3 %':>12}{'5 %':>8}{'95 %':>8}")
     for name, each in figures.items():

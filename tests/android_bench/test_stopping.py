@@ -159,7 +159,7 @@ def test_a_session_ends_when_everything_is_settled(
     assert [rounds_of(store, key, job) for job in jobs] == [[0, 1, 2]] * 3
     assert all(summary.settled for summary in latencies(store, key).values())
     assert watch.seen[0][:2] == (1, 27)
-    assert watch.seen[-1][0] == 9
+    assert watch.seen[-2:] == [(9, 27, watch.seen[-2][2]), (9, 9, "all settled")]
     assert measure(steady, jobs, protocol, store) == key
     assert [rounds_of(store, key, job) for job in jobs] == [[0, 1, 2]] * 3
 
