@@ -224,6 +224,15 @@ def test_other_columns_are_refused(tmp_path: Path, change: str) -> None:
     assert "not a latency table" in refusal(write(tmp_path / "table.parquet", rows))
 
 
+@pytest.mark.parametrize(
+    ("column", "unit"), [("latency_s", "seconds"), ("latency_us", "microseconds"), ("latency_ns", "nanoseconds")]
+)
+def test_another_unit_is_named(tmp_path: Path, column: str, unit: str) -> None:
+    rows = [{column if name == "latency_ms" else name: value for name, value in row.items()} for row in records()]
+    message = refusal(write(tmp_path / "table.parquet", rows))
+    assert f"holds {column}, {unit}; a table is in milliseconds (latency_ms)" in message
+
+
 @pytest.mark.parametrize("version", [0, 2, "1", None])
 def test_another_schema_version_is_refused(tmp_path: Path, version: object) -> None:
     about = {**INFO.model_dump(mode="json"), "schema_version": version}
