@@ -14,6 +14,7 @@ from lookalike.lookalike import Lookalike
 from android_bench.store import SampleStore
 from latency.table import LatencyTable
 from pocketnas.table_settings import AskedSettings, settings_of
+from pocketnas_base.artifact import RUNTIMES
 from pocketnas_base.errors import InputError
 from search.space import load_space
 
@@ -143,18 +144,22 @@ def test_several_settings_make_a_table_each_and_a_second_call_measures_nothing_a
     mini: Path, tmp_path: Path
 ) -> None:
     words = ("table", "build", "--space", mini, "--out", tmp_path / "t.parquet", "--processes", "2", "-d", "local",
-             "--precision", "fp32,int8", "--resolution", "16", "--resolution", "24")  # fmt: skip
+             "--runtime", "tflite", "--runtime", "executorch", "--precision", "fp32,int8",
+             "--resolution", "24")  # fmt: skip
     done = program(*words)
     assert done.returncode == 0, done.stderr
-    stems = [f"t.tflite-{precision}-1t-{size}px" for precision in ("fp32", "int8") for size in (16, 24)]
+    stems = [f"t.{runtime}-{precision}-1t-24px" for runtime in RUNTIMES for precision in ("fp32", "int8")]
     assert names(tmp_path, ".parquet") == sorted(f"{stem}.parquet" for stem in stems)
     assert [line.split(": ")[0] for line in done.stdout.splitlines()] == [
         str(tmp_path / f"{stem}.parquet") for stem in stems
     ]
     tables = {stem: LatencyTable.load(tmp_path / f"{stem}.parquet") for stem in stems}
-    told = [(table.info.precision, table.info.threads, table.info.space) for table in tables.values()]
-    assert told == [("fp32", 1, "mini"), ("fp32", 1, "mini@24"), ("int8", 1, "mini"), ("int8", 1, "mini@24")]
-    assert len({table.info.space_fingerprint for table in tables.values()}) == 2
+    told = [(table.info.runtime, table.info.precision, table.info.threads) for table in tables.values()]
+    assert told == [(runtime, precision, 1) for runtime in RUNTIMES for precision in ("fp32", "int8")]
+    space = load_space(f"{mini}@24")
+    assert {(table.info.space, table.info.space_fingerprint) for table in tables.values()} == {
+        ("mini@24", space.fingerprint)
+    }
     assert {len(table.rows) for table in tables.values()} == {7}
 
     stores = {name: measured(tmp_path / name) for name in names(tmp_path, ".sqlite")}
