@@ -1,5 +1,8 @@
 """ExecuTorch operator files: what they compute, and the layout their tensors have."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +15,7 @@ from android_bench.session import measure
 from android_bench.store import SampleStore
 from deploy.executorch_export import takes_channels_last
 from deploy.operators import OperatorFile, export_operators
+from deploy.workers import ROOT
 from latency.opspec import EMPTY, OpSpec
 from pocketnas.measuring import open_device
 from pocketnas_base.artifact import Precision
@@ -67,3 +71,19 @@ def test_our_runner_finds_every_output_right(files: dict[OpSpec, OperatorFile], 
     with SampleStore.open(tmp_path / "samples.sqlite") as store:
         key = measure(open_device("local"), jobs, protocol, store)
         assert set(latencies(store, key)) == {op.key for op in OPS}
+
+
+def test_files_from_the_cache_need_no_torch(files: dict[OpSpec, OperatorFile]) -> None:
+    code = (
+        "import sys, pathlib\n"
+        "from deploy.operators import export_operators\n"
+        "from latency.opspec import EMPTY\n"
+        "export_operators([EMPTY], 'executorch', pathlib.Path(sys.argv[1]), precision=sys.argv[2])\n"
+        "print(sorted({'torch', 'executorch', 'tensorflow'} & set(sys.modules)))\n"
+    )
+    made = files[EMPTY].artifact
+    before = made.path.stat().st_mtime_ns
+    words = [sys.executable, "-c", code, str(made.path.parents[1]), made.precision]
+    result = subprocess.run(words, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)})
+    assert (result.returncode, result.stdout, result.stderr) == (0, "[]\n", "")
+    assert made.path.stat().st_mtime_ns == before
