@@ -64,6 +64,11 @@ class RoundProcess(ABC):
         self.voided: list[Reason] = []
         self.cpu_ns: int | None = None
 
+    @property
+    def models(self) -> set[str]:
+        """The sha256 of every model that it measures."""
+        return {step.job.artifact.sha256 for step in self._steps}
+
     @abstractmethod
     def files(self) -> list[KnownFile]:
         """What has to lie on the device."""

@@ -100,7 +100,7 @@ NETWORKS = Protocol(
 # there: fewer, longer processes, so that nine tenths of the time are timed inference. Its clock takes a good part of a
 # tenth of a second to rise.
 PHONE_OPERATORS = Protocol(
-    processes=12, min_processes=5, warmup_min_ns=2_000_000, warmup_max_ns=200_000_000, min_ns=100_000_000
+    processes=12, min_processes=5, warmup_min_ns=2_000_000, warmup_max_ns=200_000_000, min_ns=150_000_000
 )
 PHONE_NETWORKS = Protocol(
     processes=10,

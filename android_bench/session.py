@@ -235,7 +235,9 @@ class _Session:
         guard = self._device.guard
         with self._or_void(process):
             after = guard.after()
-            changed = self._device.workspace.changed(self._paths)
+            # Inputs and references that changed make a model's output wrong, and the runner looks at that.
+            models = {sha256: self._paths[sha256] for sha256 in process.models & self._paths.keys()}
+            changed = self._device.workspace.changed(models)
         self._store.end_process(own, outcome, after, process.cpu_ns)
         reasons = [*found, *guard.judge(before, after, self._protocol.cores or ())]
         if changed:

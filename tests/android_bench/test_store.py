@@ -1,15 +1,17 @@
 """Samples on disk."""
 
+import json
 import sqlite3
 import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from android_bench import sample_file
 from android_bench.health import HealthSnapshot
 from android_bench.job import Job
 from android_bench.latencies import drift_of, latencies, readings
@@ -66,6 +68,7 @@ def test_what_is_stored_is_read_back_unchanged(tmp_path: Path) -> None:
         assert reading.warmup_ns.tolist() == [3, 4]
         assert (reading.round, reading.runtime, reading.role, reading.job_id) == (3, "tflite", "job", "m")
         assert (reading.involuntary_switches, reading.peak_rss_kb, reading.output_error) == (None, 5, 1e-7)
+        assert (reading.warmup_stable, reading.cpu_ns, reading.waited_ns) == (False, 11, None)
         assert store.measured("key") == {(3, "m", "aa")}
         assert store.measured("other") == set()
         ((before, after),) = store.health("key")
@@ -139,6 +142,28 @@ def test_store_of_another_version_is_refused(tmp_path: Path) -> None:
         connection.execute("PRAGMA user_version = 99")
     with pytest.raises(InputError, match="has version 99, this program reads version 3"):
         SampleStore.open(tmp_path / "s")
+
+
+def test_store_of_the_second_version_is_extended_and_keeps_its_samples(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "s") as connection:
+        connection.executescript(
+            f"{sample_file._SCHEMA} {sample_file._LATER[1]} PRAGMA application_id = {sample_file._APPLICATION_ID};"
+            " PRAGMA user_version = 2;"
+            "INSERT INTO session VALUES ('key', '', 'local', 'print', '{}', '{}', '{\"seed\": 0}', NULL);"
+            f"INSERT INTO process VALUES (1, 'key', 'tflite', 0, '', '{json.dumps(asdict(HEALTH))}');"
+            "INSERT INTO measurement VALUES (1, 1, 'job', 'm', 'aa', 'fp32', 0, 0, 0, 0, x'', x'0500000000000000',"
+            " NULL, '', NULL, NULL, NULL, '[]');"
+        )
+    for _ in range(2):
+        with SampleStore.open(tmp_path / "s") as store:
+            (reading,) = store.readings("key")
+            assert (reading.warmup_stable, reading.cpu_ns, reading.waited_ns) == (None, None, None)
+            summary = latencies(store, "key")["m"]
+            assert (summary.median_ns, summary.settled) == (5, None)
+    with SampleStore.open(tmp_path / "s") as store:
+        store.add_measurement(1, step("m"), line("m", [7], 1))
+        store.end_process(1, "done", HEALTH, 3)
+        assert [reading.cpu_ns for reading in store.readings("key")] == [None, 11]
 
 
 def test_store_in_a_place_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
