@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 from running import failed, measured, planned, profiled, run
+from starting import put, start
+from test_bundle import arm64_starter, built
 from tiny_models import Model
 
 from android_bench.plan import PlannedModel
@@ -46,6 +48,17 @@ def test_every_kind_is_one_part_of_xnnpack_and_answers_its_reference(
         assert measured(measurement).output_error is not None, op.key
         (coverage,) = profiled(profile).delegates
         assert (coverage.name, coverage.nodes, coverage.partitions) == ("XNNPACK", coverage.of_nodes, 1), op.key
+
+
+def test_arm64_answers_the_references_too(files: dict[OpSpec, OperatorFile], quick: Protocol, tmp_path: Path) -> None:
+    starter = arm64_starter()
+    bundle = built("tflite", "arm64-v8a")
+    put(bundle, tmp_path)
+    models = [Model(file.artifact.path, file.input_path, file.reference_path) for file in files.values()]
+    rows = start(bundle, models, tmp_path, starter, quick, cwd=tmp_path, max_output_error=1.0)
+    for row, (op, file) in zip(rows, files.items(), strict=True):
+        assert row.output_error is not None
+        assert row.output_error <= file.max_output_error, op.key
 
 
 @pytest.mark.parametrize(("steps", "taken"), [(INT8_STEPS, True), (INT8_STEPS + 3, False)])
