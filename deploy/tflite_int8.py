@@ -1,7 +1,8 @@
 """A full-integer .tflite: int8 activations by tensor, int8 weights by output channel, int8 in and out.
 
 As the format's quantisation specification has it (https://ai.google.dev/edge/litert/models/quantization_spec), and with
-the operators and ranges that ai-edge-quantizer 0.10.0 makes of the same float32 file (recipe static_wi8_ai8).
+the operators, scales and zero points that ai-edge-quantizer 0.10.0 was seen to make of the same float32 files (recipe
+static_wi8_ai8).
 """
 
 from dataclasses import dataclass, replace
