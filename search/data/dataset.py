@@ -1,8 +1,8 @@
-"""A labelled image data set in memory, and how its training images are divided."""
+"""A labelled image data set, in memory or mapped from a file, and how its training images are divided."""
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -12,7 +12,7 @@ from pocketnas_base.errors import DataError, InputError
 if TYPE_CHECKING:
     import torch
 
-_CHUNK = 2048
+_CHUNK_BYTES = 64 * 1024**2
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,14 +102,22 @@ class ImageData:
         digest = hashlib.sha256(json.dumps(self.classes).encode())
         for tensor in (self.train_images, self.train_labels, self.test_images, self.test_labels):
             digest.update(json.dumps([str(tensor.dtype), list(tensor.shape)]).encode())
-            digest.update(tensor.contiguous().numpy().data)
+            for chunk in chunks(tensor):
+                digest.update(chunk.contiguous().numpy().data)
         return digest.hexdigest()
+
+    def recalling(self, fingerprint: str, mean: Sequence[float], std: Sequence[float]) -> "ImageData":
+        """This data set, told what was computed of it before: for images that take minutes to read through."""
+        self.__dict__["fingerprint"] = fingerprint
+        self.__dict__["_moments"] = (tuple(mean), tuple(std))
+        return self
 
 
 def chunks(images: "torch.Tensor") -> "Iterator[torch.Tensor]":
     """Views of the images, a bounded number at a time, for work that needs wider numbers than uint8."""
-    for start in range(0, len(images), _CHUNK):
-        yield images[start : start + _CHUNK]
+    step = max(1, _CHUNK_BYTES // max(1, images[:1].nbytes))
+    for start in range(0, len(images), step):
+        yield images[start : start + step]
 
 
 def split(labels: "torch.Tensor", holdout: int, seed: int) -> "tuple[torch.Tensor, torch.Tensor]":

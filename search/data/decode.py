@@ -6,7 +6,7 @@ import struct
 import warnings
 import zlib
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -28,15 +28,23 @@ _MODES = {1: "L", 3: "RGB"}
 _CHUNK = 64
 
 
-def check_form(count: int, resolution: int, channels: int, source: str) -> None:
-    """Refuse what cannot be decoded to or held. Raises InputError on the form, DataError when memory is too small."""
+def memory_for_images() -> int:
+    """How many bytes of images this machine may hold in memory: half of what it has."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+
+
+def check_form(resolution: int, channels: int, source: str) -> None:
+    """Refuse what cannot be decoded to. Raises InputError."""
     if channels not in _MODES:
         raise InputError(f"{source}: images can be brought to 1 or 3 channels, not {channels}")
     if resolution < 1:
         raise InputError(f"{source}: resolution must be at least 1 pixel, not {resolution}")
+
+
+def check_memory(count: int, resolution: int, channels: int, source: str) -> None:
+    """Refuse what cannot be held. Raises DataError."""
     needed = count * channels * resolution**2
-    available = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
-    if needed > available:
+    if needed > memory_for_images():
         raise DataError(
             f"{source}: {count} images of {channels}x{resolution}x{resolution} need {needed / 1e9:.1f} GB, more than "
             f"half of this machine's memory; use fewer images or a lower resolution"
@@ -89,21 +97,26 @@ def _to_mode(image: "Image", channels: int) -> "Image":
 
 
 def decode_images(
-    encoded: Iterator[tuple[str, bytes]], count: int, *, resolution: int, channels: int, what: str, progress: Progress
-) -> "Pixels":
-    """Decode `count` images, given as (name, bytes), on all cores: uint8 [count, channels, resolution, resolution].
+    encoded: Iterator[tuple[str, bytes]],
+    pixels: "Pixels",
+    *,
+    places: Sequence[int] | None = None,
+    what: str,
+    progress: Progress,
+) -> None:
+    """Decode images, given as (name, bytes), on all cores into pixels [count, channels, resolution, resolution].
 
-    Bytes are drawn from `encoded` only a few chunks ahead of the decoding. Raises DataError at the first bad image.
+    places: which of them each image fills; None: one after another. Bytes are drawn from `encoded` only a few chunks
+    ahead of the decoding. Raises DataError at the first bad image, or when `encoded` ends early or late.
     """
-    import numpy as np
     from PIL import Image
 
-    check_form(count, resolution, channels, what)
-    pixels = np.empty((count, channels, resolution, resolution), dtype=np.uint8)
+    count, channels, resolution, _ = pixels.shape
 
     def work(start: int, chunk: list[tuple[str, bytes]]) -> int:
-        for offset, (name, data) in enumerate(chunk):
-            pixels[start + offset] = decode_image(data, name=name, resolution=resolution, channels=channels)
+        for number, (name, data) in enumerate(chunk, start):
+            place = number if places is None else places[number]
+            pixels[place] = decode_image(data, name=name, resolution=resolution, channels=channels)
         return len(chunk)
 
     workers = os.cpu_count() or 1
@@ -114,6 +127,8 @@ def decode_images(
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         try:
             while chunk := list(islice(encoded, _CHUNK)):
+                if submitted + len(chunk) > count:
+                    raise DataError(f"{what}: more images were read than the {count} announced")
                 pending.append(pool.submit(work, submitted, chunk))
                 submitted += len(chunk)
                 if len(pending) > 2 * workers:
@@ -126,4 +141,3 @@ def decode_images(
             pool.shutdown(wait=True, cancel_futures=True)
     if done != count:
         raise DataError(f"{what}: {done} images were read where {count} were announced")
-    return pixels

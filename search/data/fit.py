@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from pocketnas_base.errors import InputError
 from search.data.dataset import chunks
-from search.data.decode import check_form
+from search.data.decode import check_form, check_memory
 
 if TYPE_CHECKING:
     import torch
@@ -23,7 +23,8 @@ def fit_images(images: "torch.Tensor", *, resolution: int, channels: int) -> "to
     from torch.nn import functional
 
     count, native_channels, native = images.shape[0], images.shape[1], images.shape[2]
-    check_form(count, resolution, channels, "the data set")
+    check_form(resolution, channels, "the data set")
+    check_memory(count, resolution, channels, "the data set")
     if native_channels not in (1, 3):
         raise InputError(f"images have 1 or 3 channels, not {native_channels}")
     if (native_channels, channels) == (3, 1):

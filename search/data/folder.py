@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 from pocketnas_base.errors import DataError, InputError
 from pocketnas_base.files import read_bytes
 from pocketnas_base.progress import Progress, silent
-from search.data.cache import load_decoded, store_decoded
 from search.data.dataset import ImageData, stratified_split
 from search.data.decode import IMAGE_SUFFIXES, MAX_ENCODED_BYTES, check_form, decode_images
+from search.data.decoded import MAX_HASHED_BYTES, decoded
 
 if TYPE_CHECKING:
     import torch
+
+    from search.data.decode import Pixels
 
 TEST_NAMES = ("test", "val", "validation")
 TEST_FRACTION = 0.2
@@ -39,6 +41,8 @@ def read_folder(root: Path, *, resolution: int, channels: int, progress: Progres
     Raises DataError naming the file or folder at fault: no images, a class without any, a class that is in the test
     images only or not at all, a damaged or oversized image.
     """
+    import torch
+
     train_root, test_root = _parts(root)
     classes = _classes(train_root)
     train = _listing(train_root, classes)
@@ -48,47 +52,52 @@ def read_folder(root: Path, *, resolution: int, channels: int, progress: Progres
             different = sorted(set(_classes(test_root)) ^ set(classes))
             raise DataError(f"{test_root} and {train_root} must have the same classes; {different[0]} is in one only")
         test = _listing(test_root, classes)
-    paths = train.paths + (test.paths if test else ())
-    check_form(len(paths), resolution, channels, str(root))
-    key = _key(root, paths, resolution, channels, progress)
-    kept = load_decoded(key)
-    if kept is not None:
-        return kept
-    data = _decoded(root, classes, train, test, resolution, channels, progress)
-    store_decoded(key, data)
-    return data
-
-
-def _decoded(
-    root: Path,
-    classes: tuple[str, ...],
-    train: _Listing,
-    test: _Listing | None,
-    resolution: int,
-    channels: int,
-    progress: Progress,
-) -> ImageData:
-    images, labels = _decode(train, f"decoding {root.name} images", resolution, channels, progress)
+    check_form(resolution, channels, str(root))
     source = str(root)
-    if test is not None:
-        test_images, test_labels = _decode(test, f"decoding {root.name} test images", resolution, channels, progress)
-    else:
+    if test is None:
         source += f" ({TEST_FRACTION:.0%} of every class drawn as test images)"
-        images, labels, test_images, test_labels = draw_test_images(images, labels, classes, str(root))
-    return ImageData(root.resolve().name, classes, images, labels, test_images, test_labels, source, None)
+        train, test = _divided(train, classes, str(root))
+    paths, held = train.paths + test.paths, len(train.paths)
+    labels = torch.tensor(train.labels + test.labels, dtype=torch.int64)
+
+    def encoded() -> Iterator[tuple[str, bytes]]:
+        for path in paths:
+            yield str(path), _read(path)
+
+    def fill(pixels: "Pixels") -> ImageData:
+        decode_images(encoded(), pixels, what=f"decoding {root.name} images", progress=progress)
+        images = torch.from_numpy(pixels)
+        parts = (images[:held], labels[:held], images[held:], labels[held:])
+        return ImageData(root.resolve().name, classes, *parts, source, None)
+
+    key = _key(root, paths, resolution, channels, progress)
+    return decoded(key, (len(paths), channels, resolution, resolution), str(root), fill)
+
+
+def _divided(listing: _Listing, classes: tuple[str, ...], source: str) -> tuple[_Listing, _Listing]:
+    import torch
+
+    drawn = draw_test_images(torch.tensor(listing.labels, dtype=torch.int64), classes, source)
+    train, test = (
+        _Listing(
+            tuple(listing.paths[index] for index in part.tolist()),
+            tuple(listing.labels[index] for index in part.tolist()),
+        )
+        for part in drawn
+    )
+    return train, test
 
 
 def draw_test_images(
-    images: "torch.Tensor", labels: "torch.Tensor", classes: tuple[str, ...], source: str
-) -> "tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]":
-    """Divide a data set that has no test images of its own: (train images, labels, test images, labels)."""
+    labels: "torch.Tensor", classes: tuple[str, ...], source: str
+) -> "tuple[torch.Tensor, torch.Tensor]":
+    """Divide a data set that has no test images of its own: indices (train, test) into labels, int64 [N]."""
     import torch
 
     for label, count in zip(classes, torch.bincount(labels, minlength=len(classes)).tolist(), strict=True):
         if count < 2:
             raise DataError(f"{source}: class {label} has {count} images; two at least are needed to draw a test image")
-    train, test = stratified_split(labels, TEST_FRACTION, SPLIT_SEED)
-    return images[train], labels[train], images[test], labels[test]
+    return stratified_split(labels, TEST_FRACTION, SPLIT_SEED)
 
 
 def _parts(root: Path) -> tuple[Path, Path | None]:
@@ -141,25 +150,15 @@ def _read(path: Path) -> bytes:
 
 
 def _key(root: Path, paths: tuple[Path, ...], resolution: int, channels: int, progress: Progress) -> str:
+    """Address of what these files decode to: by their content, or where that takes minutes to read, by name, size and
+    time of change."""
     digest = hashlib.sha256(json.dumps(["folder", _CACHE_VERSION, str(root.resolve()), resolution, channels]).encode())
-    for done, path in enumerate(paths, start=1):
+    stats = [path.stat() for path in paths]
+    by_content = sum(stat.st_size for stat in stats) <= MAX_HASHED_BYTES
+    for done, (path, stat) in enumerate(zip(paths, stats, strict=True), start=1):
         name = str(path.relative_to(root)).encode("utf-8", "surrogateescape")
-        digest.update(hashlib.sha256(name).digest() + hashlib.sha256(_read(path)).digest())
+        content = _read(path) if by_content else f"{stat.st_size} {stat.st_mtime_ns}".encode()
+        digest.update(hashlib.sha256(name).digest() + hashlib.sha256(content).digest())
         if done % 256 == 0 or done == len(paths):
             progress(done, len(paths), f"reading {root.name}")
     return digest.hexdigest()
-
-
-def _decode(
-    listing: _Listing, what: str, resolution: int, channels: int, progress: Progress
-) -> "tuple[torch.Tensor, torch.Tensor]":
-    import torch
-
-    def encoded() -> Iterator[tuple[str, bytes]]:
-        for path in listing.paths:
-            yield str(path), _read(path)
-
-    pixels = decode_images(
-        encoded(), len(listing.paths), resolution=resolution, channels=channels, what=what, progress=progress
-    )
-    return torch.from_numpy(pixels), torch.tensor(listing.labels, dtype=torch.int64)

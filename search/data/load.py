@@ -1,4 +1,4 @@
-"""One door to every kind of data: a name, a folder or Parquet files, brought to the form that a space asks for."""
+"""One door to every kind of data: a name, a folder, Parquet files or a function, in the form a space asks for."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -9,11 +9,16 @@ from search.data.dataset import ImageData
 from search.data.fashion_mnist import PARTS, is_fashion_mnist, load_fashion_mnist
 from search.data.fit import fit_images
 from search.data.folder import read_folder
+from search.data.function import read_function
 from search.data.idx import find_idx, read_idx
 from search.data.parquet import has_parquet, read_parquet
+from search.user_function import is_function_spec
 
 FASHION_MNIST = "fashion-mnist"
-_KNOWN = f"{FASHION_MNIST}, a folder of images by class, a .parquet file or a folder of train*.parquet files"
+_KNOWN = (
+    f"{FASHION_MNIST}, a folder of images by class, a .parquet file or a folder of train*.parquet files, or "
+    f"module:function of your own"
+)
 
 
 def load_data(
@@ -22,7 +27,8 @@ def load_data(
     """Load the data set that `spec` names, as square images of `resolution` pixels and `channels` (1 or 3) channels.
 
     spec: `fashion-mnist`, a folder of images by class, a folder of IDX files (MNIST's four names), a .parquet file or a
-    folder of them. classes: how many the space has; None accepts any number.
+    folder of them, or `module:function` of the user's own (function.py). classes: how many the space has; None accepts
+    any number.
     Raises InputError for an unknown spec, DataError when the data cannot be used.
     """
     data = _load(spec, resolution, channels, progress)
@@ -45,6 +51,8 @@ def _load(spec: str, resolution: int, channels: int, progress: Progress) -> Imag
         return reader(path, resolution=resolution, channels=channels, progress=progress)
     if path.suffix == ".parquet":
         return read_parquet(path, resolution=resolution, channels=channels, progress=progress)
+    if is_function_spec(spec):
+        return read_function(spec, resolution=resolution, channels=channels)
     raise InputError(f"unknown data {spec!r}: no such name, folder or .parquet file; known: {_KNOWN}")
 
 

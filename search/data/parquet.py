@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING, Any
 from pocketnas_base.errors import DataError
 from pocketnas_base.files import sha256_file
 from pocketnas_base.progress import Progress, silent
-from search.data.cache import load_decoded, store_decoded
 from search.data.dataset import ImageData
 from search.data.decode import check_form, decode_images
+from search.data.decoded import MAX_HASHED_BYTES, decoded
 from search.data.folder import TEST_FRACTION, TEST_NAMES, draw_test_images
 
 if TYPE_CHECKING:
     import torch
+
+    from search.data.decode import Pixels
 
 IMAGE_COLUMNS = ("img", "image")
 LABEL_COLUMN = "label"
@@ -46,32 +48,47 @@ def read_parquet(path: Path, *, resolution: int, channels: int, progress: Progre
     the numbers. Without test files a fifth of every class is drawn with a fixed seed. Decoded images are kept in the
     user's cache, addressed by content. Raises DataError naming the file, and the row where one is at fault.
     """
+    import torch
+
     train_files, test_files = _parts(path)
-    digest = hashlib.sha256(json.dumps(["parquet", _CACHE_VERSION, str(path.resolve()), resolution, channels]).encode())
-    for file in (*train_files, *test_files):
-        try:
-            digest.update(f"{file.name} {sha256_file(file)}\n".encode("utf-8", "surrogateescape"))
-        except OSError as error:
-            raise DataError(f"Parquet file {file} cannot be read: {error.strerror}") from error
-    kept = load_decoded(digest.hexdigest())
-    if kept is not None:
-        return kept
-    name = path.resolve().stem
-    images, train = _decode(train_files, f"decoding {name} images", resolution, channels, progress)
-    test_images, test = None, None
-    if test_files:
-        test_images, test = _decode(test_files, f"decoding {name} test images", resolution, channels, progress)
-    classes = _class_names(train_files[0], train, test, str(path))
+    files, name, source = (*train_files, *test_files), path.resolve().stem, str(path)
+    check_form(resolution, channels, source)
+    train, test = _labels(train_files), _labels(test_files) if test_files else None
+    classes = _class_names(train_files[0], train, test, source)
     labels = _numbers(train, classes, str(train_files[0]))
-    source = str(path)
-    if test_images is not None and test is not None:
-        test_labels = _numbers(test, classes, str(test_files[0]))
+    places: list[int] | None = None
+    if test is not None:
+        held = len(labels)
+        labels = torch.cat([labels, _numbers(test, classes, str(test_files[0]))])
     else:
         source += f" ({TEST_FRACTION:.0%} of every class drawn as test images)"
-        images, labels, test_images, test_labels = draw_test_images(images, labels, classes, str(path))
-    data = ImageData(name, classes, images, labels, test_images, test_labels, source, None)
-    store_decoded(digest.hexdigest(), data)
-    return data
+        kept, drawn = draw_test_images(labels, classes, str(path))
+        held, order = len(kept), torch.cat([kept, drawn])
+        labels, places = labels[order], order.argsort().tolist()
+
+    def fill(pixels: "Pixels") -> ImageData:
+        what = f"decoding {name} images"
+        decode_images(_encoded(files), pixels, places=places, what=what, progress=progress)
+        images = torch.from_numpy(pixels)
+        return ImageData(name, classes, images[:held], labels[:held], images[held:], labels[held:], source, None)
+
+    key = _key(path, files, resolution, channels)
+    return decoded(key, (len(labels), channels, resolution, resolution), str(path), fill)
+
+
+def _key(path: Path, files: tuple[Path, ...], resolution: int, channels: int) -> str:
+    """Address of what these files decode to: by their content, or where that takes minutes to read, by name, size and
+    time of change."""
+    digest = hashlib.sha256(json.dumps(["parquet", _CACHE_VERSION, str(path.resolve()), resolution, channels]).encode())
+    stats = [file.stat() for file in files]
+    by_content = sum(stat.st_size for stat in stats) <= MAX_HASHED_BYTES
+    for file, stat in zip(files, stats, strict=True):
+        try:
+            content = sha256_file(file) if by_content else f"{stat.st_size} {stat.st_mtime_ns}"
+        except OSError as error:
+            raise DataError(f"Parquet file {file} cannot be read: {error.strerror}") from error
+        digest.update(f"{file.name} {content}\n".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
 
 
 def _files(folder: Path, prefixes: tuple[str, ...]) -> tuple[Path, ...]:
@@ -108,8 +125,16 @@ def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _columns(file: Path, schema: Any) -> str:
-    """The image column's name, after checking both columns' types."""
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """Where a file has its encoded bytes and, if anywhere, the paths they once had; in pyarrow's dotted names."""
+
+    content: str
+    path: str | None
+
+
+def _columns(file: Path, schema: Any) -> _Columns:
+    """The image columns' names, after checking the types of image and label."""
     import pyarrow.types as types
 
     image = next((name for name in IMAGE_COLUMNS if name in schema.names), None)
@@ -118,58 +143,63 @@ def _columns(file: Path, schema: Any) -> str:
             f"{file} needs the columns {' or '.join(IMAGE_COLUMNS)} and {LABEL_COLUMN}; "
             f"it has {', '.join(schema.names)}"
         )
-    kind = schema.field(image).type
+    kind, content, path = schema.field(image).type, image, None
     if types.is_struct(kind):
         fields = {field.name: field.type for field in kind}
-        kind = fields.get("bytes")
+        kind, content, path = fields.get("bytes"), f"{image}.bytes", f"{image}.path" if "path" in fields else None
     if kind is None or not (types.is_binary(kind) or types.is_large_binary(kind)):
         raise DataError(f"{file}: column {image} must hold encoded bytes or a struct with bytes, not {kind}")
     label = schema.field(LABEL_COLUMN).type
     if not (types.is_integer(label) or types.is_string(label) or types.is_large_string(label)):
         raise DataError(f"{file}: column {LABEL_COLUMN} must hold whole numbers or text, not {label}")
-    return image
+    return _Columns(content, path)
 
 
-def _decode(
-    files: tuple[Path, ...], what: str, resolution: int, channels: int, progress: Progress
-) -> "tuple[torch.Tensor, _Labels]":
-    import torch
-
-    opened = [(file, _open(file)) for file in files]
-    count = sum(reader.metadata.num_rows for _, reader in opened)
-    check_form(count, resolution, channels, str(files[0].parent))
+def _labels(files: tuple[Path, ...]) -> _Labels:
+    """Labels and folders of all rows, without reading an image."""
     numbers: list[int | str] = []
     folders: list[str | None] = []
+    for file in files:
+        reader = _open(file)
+        place = _columns(file, reader.schema_arrow).path
+        for row, (label, path) in enumerate(_rows(file, reader, (LABEL_COLUMN, place or LABEL_COLUMN))):
+            if label is None:
+                raise DataError(f"{file} row {row} has no label")
+            numbers.append(label)
+            folders.append(_folder_of(path if place and isinstance(path, str) else None))
+    return _Labels(tuple(numbers), tuple(folders))
 
-    def encoded() -> Iterator[tuple[str, bytes]]:
-        for file, reader in opened:
-            for row, data, path, label in _rows(file, reader):
-                numbers.append(label)
-                folders.append(_folder_of(path))
-                yield f"{file} row {row}", data
 
-    pixels = decode_images(encoded(), count, resolution=resolution, channels=channels, what=what, progress=progress)
-    return torch.from_numpy(pixels), _Labels(tuple(numbers), tuple(folders))
+def _encoded(files: tuple[Path, ...]) -> Iterator[tuple[str, bytes]]:
+    """Name and bytes of every row's image."""
+    for file in files:
+        reader = _open(file)
+        content = _columns(file, reader.schema_arrow).content
+        for row, (data,) in enumerate(_rows(file, reader, (content,))):
+            if not data:
+                raise DataError(f"{file} row {row} has no image bytes")
+            yield f"{file} row {row}", data
 
 
-def _rows(file: Path, reader: Any) -> Iterator[tuple[int, bytes, str | None, int | str]]:
+def _rows(file: Path, reader: Any, columns: tuple[str, ...]) -> Iterator[tuple[Any, ...]]:
+    """Values of these columns (a dotted name is a struct's field), row by row."""
     import pyarrow as pa
 
-    column = _columns(file, reader.schema_arrow)
     row = 0
     try:
-        for batch in reader.iter_batches(batch_size=_BATCH_ROWS, columns=[column, LABEL_COLUMN]):
-            images, labels = batch.column(column).to_pylist(), batch.column(LABEL_COLUMN).to_pylist()
-            for image, label in zip(images, labels, strict=True):
-                data, path = (image.get("bytes"), image.get("path")) if isinstance(image, dict) else (image, None)
-                if not data:
-                    raise DataError(f"{file} row {row} has no image bytes")
-                if label is None:
-                    raise DataError(f"{file} row {row} has no label")
-                yield row, data, path if isinstance(path, str) else None, label
+        for batch in reader.iter_batches(batch_size=_BATCH_ROWS, columns=list(dict.fromkeys(columns))):
+            values = [_values(batch, column) for column in columns]
+            for each in zip(*values, strict=True):
+                yield each
                 row += 1
     except (pa.ArrowException, OSError) as error:
         raise DataError(f"{file} is damaged near row {row}: {_one_line(error)}") from None
+
+
+def _values(batch: Any, column: str) -> list[Any]:
+    outer, _, field = column.partition(".")
+    values: list[Any] = batch.column(outer).to_pylist()
+    return [None if value is None else value[field] for value in values] if field else values
 
 
 def _folder_of(path: str | None) -> str | None:
