@@ -1,5 +1,8 @@
-"""What one step of the search costs, against an ordinary training step of the same sampled network.
+"""What one step of the search costs in each mode, against an ordinary training step of the same sampled network.
 
+weight_step: of the supernet's weights. arch_step: the two-path update; those of the other modes have their names behind
+it, and reinforce and tunas run networks of their own choice, `--samples` of them. all_paths: a weight step in which
+every candidate runs with gradients and outputs are weighed by their probabilities (One-Shot, DARTS).
 Prints ratios measured within this one run, alternating the variants step by step; --json writes them as JSON.
 Peak memory is what the step allocates at its highest point beyond what was there before (parameters and optimiser
 state excluded on both sides), from the allocator's own events.
@@ -14,6 +17,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 # The profiler announces every start and stop otherwise.
@@ -25,13 +29,21 @@ from torch.nn import functional
 from torch.profiler import ProfilerActivity, profile
 
 from latency.predict import CostModel
+from search.accelerator import torch_device
 from search.architecture import assemble
-from search.latency_loss import ExpectedLatency
+from search.latency_loss import ExpectedLatency, LatencyLoss
 from search.network import Network, channels_last
-from search.paths import ArchitectureParameters, PathPair, sample_pair, sample_path
+from search.paths import ArchitectureParameters, PathPair, rescale_pair, sample_pair, sample_path
 from search.seeds import seeded
 from search.space import SearchSpace, load_space
 from search.supernet import Supernet
+from search.updates.all_paths import gated_logits
+from search.updates.choose import REWARD_MODES, UpdateMode, make_update
+from search.updates.one_path import recomputed_logits
+from search.updates.two_path import pair_logits
+from search.updates.update import SearchParts, descend
+
+WEIGHT = 0.1
 
 Step = Callable[[], None]
 
@@ -42,50 +54,70 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--paths", type=int, default=8, help="sampled networks")
     parser.add_argument("--repeats", type=int, default=3, help="steps of each variant per sampled network")
+    parser.add_argument("--samples", type=int, default=10, help="networks per update of reinforce and tunas")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
     parser.add_argument("--json", type=Path, help="write the figures here")
     arguments = parser.parse_args()
-    space = load_space(arguments.space)
-    figures = compare(space, arguments.batch, arguments.paths, arguments.repeats)
-    threads = torch.get_num_threads()
-    print(f"space {space.name}, batch {arguments.batch}, {arguments.paths} sampled networks, CPU, {threads} threads")
-    print(f"{'step':<16}{'time ratio':>12}{'memory ratio':>14}   against a training step of the sampled network")
+    space, device = load_space(arguments.space), torch_device(arguments.device)
+    figures = compare(space, arguments.batch, arguments.paths, arguments.repeats, arguments.samples, device)
+    where = f"CPU, {torch.get_num_threads()} threads" if device.type == "cpu" else torch.cuda.get_device_name(device)
+    print(f"space {space.name}, batch {arguments.batch}, {arguments.paths} sampled networks, {where}")
+    print(f"{'step':<24}{'time ratio':>12}{'memory ratio':>14}   against a training step of the sampled network")
     for name, ratios in figures.items():
-        print(f"{name:<16}{ratios['time_ratio']:>12.3f}{ratios['memory_ratio']:>14.3f}")
+        print(f"{name:<24}{ratios['time_ratio']:>12.3f}{ratios['memory_ratio']:>14.3f}")
     if arguments.json:
-        arguments.json.write_text(
-            json.dumps({"space": space.name, "batch": arguments.batch, **figures}, indent=2) + "\n"
-        )
+        measured = {"space": space.name, "batch": arguments.batch, "samples": arguments.samples, "where": where}
+        arguments.json.write_text(json.dumps({**measured, **figures}, indent=2) + "\n")
 
 
-def compare(space: SearchSpace, batch: int, paths: int, repeats: int) -> dict[str, dict[str, float]]:
-    """Median ratios over sampled networks of weight step, architecture step and all-candidates step."""
+def compare(
+    space: SearchSpace, batch: int, paths: int, repeats: int, samples: int, device: torch.device
+) -> dict[str, dict[str, float]]:
+    """Median ratios over sampled networks of every kind of step."""
     torch.manual_seed(0)
     images = torch.randn(batch, space.image_channels, space.resolution, space.resolution)
-    images = images.contiguous(memory_format=torch.channels_last)
-    labels = torch.randint(0, space.classes, (batch,))
-    supernet = channels_last(Supernet(space))
-    parameters = ArchitectureParameters([len(edge.candidates) for edge in space.edges], seeded(0, "alpha"))
+    images = images.contiguous(memory_format=torch.channels_last).to(device)
+    labels = torch.randint(0, space.classes, (batch,)).to(device)
+    supernet = channels_last(Supernet(space)).to(device)
+    parameters = ArchitectureParameters([len(edge.candidates) for edge in space.edges], seeded(0, "alpha")).to(device)
     costs = CostModel(1.0, tuple(tuple(op.macs / 1e6 for op in edge.candidates) for edge in space.edges))
-    expected = ExpectedLatency(costs)
-    optimizer = torch.optim.SGD(supernet.parameters(), lr=0.01, momentum=0.9, nesterov=True)
+    target_ms = costs.latency_ms([0] * len(space.edges))
+    loss = LatencyLoss("add#linear", target_ms)
+    parts = SearchParts(supernet, parameters, costs, ExpectedLatency(costs), loss)
+    optimizers = Optimizers(
+        torch.optim.SGD(supernet.parameters(), lr=0.01, momentum=0.9, nesterov=True),
+        torch.optim.Adam(parameters.parameters(), lr=1e-3, betas=(0.0, 0.999)),
+    )
 
-    ratios: dict[str, list[tuple[float, float]]] = {"weight_step": [], "arch_step": [], "all_paths": []}
+    found: dict[str, list[tuple[float, float]]] = {}
     for number in range(paths):
         pair = sample_pair(parameters.probabilities(), seeded(0, f"path {number}"))
-        network = channels_last(Network(assemble(space, pair.active.tolist(), "sampled")))
-        steps = steps_of(supernet, optimizer, parameters, expected, pair, images, labels)
+        network = channels_last(Network(assemble(space, pair.active.tolist(), "sampled"))).to(device)
+        steps = steps_of(parts, optimizers, pair, images, labels)
+        for mode in REWARD_MODES:
+            steps[f"arch_step_{mode}"] = reward_step(mode, parts, optimizers, samples, images, labels)
         steps["ordinary"] = ordinary_step(network, images, labels)
-        seconds = alternate(steps, repeats)
-        peaks = {name: peak_bytes(step) for name, step in steps.items()}
-        for name, found in ratios.items():
-            found.append((seconds[name] / seconds["ordinary"], peaks[name] / peaks["ordinary"]))
+        seconds = alternate(steps, repeats, device)
+        peaks = {name: peak_bytes(step, device) for name, step in steps.items()}
+        for name in steps:
+            ratio = (seconds[name] / seconds["ordinary"], peaks[name] / peaks["ordinary"])
+            found.setdefault(name, []).append(ratio)
+    del found["ordinary"]
     return {
         name: {
-            "time_ratio": statistics.median(time_ratio for time_ratio, _ in found),
-            "memory_ratio": statistics.median(memory_ratio for _, memory_ratio in found),
+            "time_ratio": statistics.median(time_ratio for time_ratio, _ in ratios),
+            "memory_ratio": statistics.median(memory_ratio for _, memory_ratio in ratios),
         }
-        for name, found in ratios.items()
+        for name, ratios in found.items()
     }
+
+
+@dataclass(frozen=True)
+class Optimizers:
+    """Of the supernet's weights, and of alpha."""
+
+    weights: torch.optim.Optimizer
+    alpha: torch.optim.Optimizer
 
 
 def ordinary_step(network: Network, images: Tensor, labels: Tensor) -> Step:
@@ -95,34 +127,73 @@ def ordinary_step(network: Network, images: Tensor, labels: Tensor) -> Step:
 
 
 def steps_of(
-    supernet: Supernet,
-    optimizer: torch.optim.Optimizer,
-    parameters: ArchitectureParameters,
-    expected: ExpectedLatency,
-    pair: PathPair,
-    images: Tensor,
-    labels: Tensor,
+    parts: SearchParts, optimizers: Optimizers, pair: PathPair, images: Tensor, labels: Tensor
 ) -> dict[str, Step]:
     """The supernet's steps along one given path (sampling is timed as well; its outcome is discarded)."""
-    path = pair.active.tolist()
+    supernet, parameters, path = parts.supernet, parts.parameters, pair.active.tolist()
 
     def weight_step() -> None:
         sample_path(parameters.probabilities(), seeded(0, "discarded"))
-        train(lambda: supernet(images, path), labels, optimizer)
+        train(lambda: supernet(images, path), labels, optimizers.weights)
 
-    def arch_step() -> None:
-        for weight in supernet.parameters():
-            weight.requires_grad_(False)
-        loss = functional.cross_entropy(supernet.forward_pair(images, pair, parameters.alpha), labels)
+    def two_path() -> None:
         p = parameters.probabilities()
-        (loss + expected.of_pair(parameters.alpha, p, pair)).backward()
-        for weight in supernet.parameters():
-            weight.requires_grad_(True)
+        before = parts.alpha.detach().clone()
+        sample_pair(p, seeded(0, "discarded"))
+        logits = pair_logits(supernet, images, pair, parts.alpha)
+        descend(parts, logits, labels, parts.expected.of_pair(parts.alpha, p, pair), WEIGHT)
+        optimizers.alpha.step()
+        rescale_pair(parts.alpha, before, pair)
+
+    def one_path() -> None:
+        p = parameters.probabilities()
+        sample_path(p, seeded(0, "discarded"))
+        logits = recomputed_logits(supernet, images, path, parts.alpha)
+        descend(parts, logits, labels, parts.expected.of(p), WEIGHT)
+        optimizers.alpha.step()
 
     def all_paths() -> None:
-        train(lambda: forward_all(supernet, images, parameters.probabilities()), labels, optimizer)
+        p = parameters.probabilities()
+        sample_path(p, seeded(0, "discarded"))
+        gates = functional.one_hot(torch.tensor(path), p.shape[1]).to(p).requires_grad_()
+        logits = gated_logits(supernet, images, path, gates)
+        descend(parts, logits, labels, parts.expected.of(p), WEIGHT)
+        optimizers.alpha.step()
 
-    return {"weight_step": weight_step, "arch_step": arch_step, "all_paths": all_paths}
+    def weighed() -> None:
+        train(lambda: forward_all(supernet, images, parameters.probabilities()), labels, optimizers.weights)
+
+    return {
+        "weight_step": weight_step,
+        "arch_step": architecture_step(parts, optimizers, two_path),
+        "arch_step_one_path": architecture_step(parts, optimizers, one_path),
+        "arch_step_all_paths": architecture_step(parts, optimizers, all_paths),
+        "all_paths": weighed,
+    }
+
+
+def reward_step(
+    mode: UpdateMode, parts: SearchParts, optimizers: Optimizers, samples: int, images: Tensor, labels: Tensor
+) -> Step:
+    """An update by reward, of `samples` networks of its own choice."""
+    update = make_update(mode, parts, samples=samples, baseline_decay=0.95, reward_exponent=0.1, reward_beta=-0.1)
+
+    def step() -> None:
+        update.backward(images, labels, WEIGHT, seeded(0, "sampled"))
+        optimizers.alpha.step()
+
+    return architecture_step(parts, optimizers, step)
+
+
+def architecture_step(parts: SearchParts, optimizers: Optimizers, work: Step) -> Step:
+    """What every mode has around it."""
+
+    def step() -> None:
+        optimizers.alpha.zero_grad(set_to_none=True)
+        with parts.supernet.weights_frozen():
+            work()
+
+    return step
 
 
 def train(forward: Callable[[], Tensor], labels: Tensor, optimizer: torch.optim.Optimizer) -> None:
@@ -152,20 +223,27 @@ def sum_of(outputs: Sequence[Tensor]) -> Tensor:
     return total
 
 
-def alternate(steps: dict[str, Step], repeats: int) -> dict[str, float]:
+def alternate(steps: dict[str, Step], repeats: int, device: torch.device) -> dict[str, float]:
     """Least seconds of each step, all of them taken in turn after one unmeasured turn."""
     best = dict.fromkeys(steps, float("inf"))
     for turn in range(repeats + 1):
         for name, step in steps.items():
             started = time.perf_counter()
             step()
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
             if turn:
                 best[name] = min(best[name], time.perf_counter() - started)
     return best
 
 
-def peak_bytes(step: Step) -> int:
+def peak_bytes(step: Step, device: torch.device) -> int:
     """Highest running sum of the allocator's events during one step."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        before = torch.cuda.memory_allocated(device)
+        step()
+        return torch.cuda.max_memory_allocated(device) - before
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
         step()
     events = recorded.profiler.kineto_results.events()

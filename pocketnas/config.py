@@ -19,6 +19,8 @@ from pocketnas_base.errors import InputError
 from pocketnas_base.files import read_bytes
 from search.accelerator import Accelerator
 from search.latency_loss import LossKind
+from search.path_order import WarmupPaths
+from search.updates.choose import UpdateMode
 
 MAX_CONFIG_BYTES = 1024 * 1024
 TABLE_THREADS = (1, 64)
@@ -57,27 +59,43 @@ class SearchConfig(Section):
     """See search.proxyless.SearchSettings. Give target_ms, or target_ratio: the target as a share of the predicted
     latency of the space's hand-made net, mb6_3x3 in every block. derive: argmax takes the most probable candidate of
     every edge (the paper's way); target takes the most probable of the architectures predicted to be at the target,
-    at most 2 % below it."""
+    see search.derive.derive_at; left out, target where hold_target or max_ms is set. max_ms: no derived net is
+    predicted to take more. tensorboard: scalars in search/tensorboard; left out, where the package is installed."""
 
     target_ms: float | None = Field(default=None, gt=0)
     target_ratio: float | None = Field(default=None, gt=0, le=10)
+    max_ms: float | None = Field(default=None, gt=0)
     warmup_steps: int = Field(ge=0, le=100_000_000)
     steps: Steps
     batch_size: int = Field(default=256, ge=2, le=65_536)
     warmup_learning_rate: Rate = 0.05
     learning_rate: Rate = 0.025
     label_smoothing: Share = 0.1
+    warmup_paths: WarmupPaths = "sampled"
     arch_learning_rate: Rate = 1e-3
     arch_every: Steps = 5
+    mode: UpdateMode = "two-path"
     loss: LossKind = "add#linear"
     weight: float = Field(default=0.1, ge=0)
     beta: Rate = 0.6
     hold_target: bool = False
-    derive: Literal["argmax", "target"] = "argmax"
     hold_rate: Rate = 0.1
+    samples: int = Field(default=10, ge=2, le=10_000)
+    baseline_decay: Share = 0.95
+    reward_exponent: float = Field(default=0.1, ge=0, le=100)
+    reward_beta: float = Field(default=-0.1, lt=0, ge=-100)
+    derive: Literal["argmax", "target"] | None = None
+    tensorboard: bool | None = None
     clip_norm: float | None = Field(default=None, gt=0)
     mixed_precision: bool = False
     augmentation: AugmentationConfig = AugmentationConfig()
+
+    @property
+    def derives_at_target(self) -> bool:
+        """Whether the derived net is held to the target, whatever `derive` was left to."""
+        if self.derive is None:
+            return self.hold_target or self.max_ms is not None
+        return self.derive == "target"
 
     @model_validator(mode="after")
     def _one_target(self) -> "SearchConfig":
@@ -85,6 +103,22 @@ class SearchConfig(Section):
             raise ValueError("give either target_ms or target_ratio")
         if self.hold_target and self.loss != "add#linear":
             raise ValueError("hold_target moves the weight of loss add#linear only")
+        if self.max_ms is not None and self.derive == "argmax":
+            raise ValueError("derive argmax cannot keep max_ms; leave derive out, or make it target")
+        return self
+
+    @model_validator(mode="after")
+    def _keys_are_of_the_mode(self) -> "SearchConfig":
+        # A key that the mode does not read would be believed to do something.
+        of_mode = {
+            "reinforce": {"samples", "baseline_decay", "reward_exponent"},
+            "tunas": {"samples", "baseline_decay", "reward_beta"},
+        }
+        of_losses = {"loss", "weight", "beta", "hold_target", "hold_rate"}
+        own = of_mode.get(self.mode, of_losses)
+        foreign = (set().union(of_losses, *of_mode.values()) - own) & self.model_fields_set
+        if foreign:
+            raise ValueError(f"mode {self.mode} has no use for {min(foreign)}; it reads {', '.join(sorted(own))}")
         return self
 
 
@@ -106,6 +140,30 @@ class RebenchConfig(Section):
     """How many fresh processes measure each exported file; left out, as many as the device needs."""
 
     processes: int | None = Field(default=None, ge=1, le=1000)
+
+
+class CompareConfig(Section):
+    """What `pocketnas search compare` and `search --targets` spend beside the search itself; see search.strategies.
+    supernet_steps: weight steps of the one-shot supernet; left out, as many as [search] has. evaluations: networks that
+    evolution and random score with inherited weights, `population` of them evolution's first. candidates: networks
+    that train-each trains, candidate_steps each; left out, a tenth of train.steps. per_update: candidates between two
+    updates of its controller. recalibration_images, scoring_images: what one score takes."""
+
+    supernet_steps: Steps | None = None
+    evaluations: int = Field(default=200, ge=1, le=1_000_000)
+    population: int = Field(default=32, ge=1, le=100_000)
+    candidates: int = Field(default=32, ge=1, le=1_000_000)
+    candidate_steps: Steps | None = None
+    per_update: int = Field(default=4, ge=1, le=1000)
+    controller_learning_rate: Rate = 0.1
+    recalibration_images: int = Field(default=2048, ge=2, le=10_000_000)
+    scoring_images: int = Field(default=2000, ge=1, le=10_000_000)
+
+    @model_validator(mode="after")
+    def _population_is_scored(self) -> "CompareConfig":
+        if self.population > self.evaluations:
+            raise ValueError(f"population {self.population} is more than the {self.evaluations} evaluations")
+        return self
 
 
 class RunConfig(Section):
@@ -130,6 +188,7 @@ class RunConfig(Section):
     baseline: BaselineConfig = BaselineConfig()
     export: ExportConfig = ExportConfig()
     rebench: RebenchConfig = RebenchConfig()
+    compare: CompareConfig = CompareConfig()
 
     @field_validator("tolerate")
     @classmethod

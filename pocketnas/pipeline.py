@@ -19,16 +19,17 @@ def run_all(directory: RunDirectory) -> None:
             _run(context, stage)
 
 
-def run_one(directory: RunDirectory, stage: str, *, use_table: str | None = None) -> None:
+def run_one(directory: RunDirectory, stage: str, *, use_table: str | None = None, max_ms: float | None = None) -> None:
     """Run one stage; those after it count as not done, since what they read has changed.
 
-    use_table: for the stage `table`, one to take over instead of measuring it.
+    use_table: for the stage `table`, one to take over instead of measuring it. max_ms: for the stage `search`, what no
+    derived net may be predicted to exceed.
 
     Raises InputError when the stage is done already: its results are kept until someone deletes them on purpose.
     """
     if directory.is_done(stage):
         raise InputError(f"stage {stage} of {directory.path} is done; start another run to do it differently")
-    context = RunContext(directory, use_table=use_table)
+    context = RunContext(directory, use_table=use_table, max_ms=max_ms)
     if not directory.is_done("environment"):
         _run(context, "environment")
     _run(context, stage)

@@ -34,7 +34,7 @@ class ExpectedLatency:
         The value is that of all candidates (what the net is expected to cost); the gradient is the one the two-path
         update can apply, on the same footing as the gates' gradient: sum_j cost_j * q_j * (delta_ij - q_i).
         """
-        costs = self.candidate_ms.to(alpha).gather(1, pair.both)
+        costs = self.candidate_ms.to(alpha).gather(1, pair.both.to(alpha.device))
         within_pairs = (pair_probabilities(alpha, pair) * costs).sum()
         return self.of(probabilities.detach()) + within_pairs - within_pairs.detach()
 

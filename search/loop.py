@@ -1,6 +1,8 @@
 """The one loop under search and training: steps, a curve, a checkpoint from which the same steps follow."""
 
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -28,7 +30,22 @@ class SteppedJob(Protocol):
         """Take it back out."""
 
 
-def run_steps(job: SteppedJob, checkpoint: Path, progress: Progress, what: str) -> Curve:
+class Scalars(Protocol):
+    """Who wants to see the curve while it grows. After an interruption, steps are told again from `begin`'s on."""
+
+    def begin(self, step: int) -> None:
+        """The next step is `step`; what was said of it or of later ones is void."""
+
+    def point(self, step: int, values: dict[str, float]) -> None:
+        """One point of the curve."""
+
+    def end(self) -> None:
+        """The work stops here, done or not."""
+
+
+def run_steps(
+    job: SteppedJob, checkpoint: Path, progress: Progress, what: str, scalars: Scalars | None = None
+) -> Curve:
     """Run `job` from its last checkpoint, or from the start, to its end; returns the whole curve.
 
     A run killed at any moment loses at most the steps since the last checkpoint, and repeats them exactly.
@@ -40,16 +57,30 @@ def run_steps(job: SteppedJob, checkpoint: Path, progress: Progress, what: str) 
         start, curve = state.numbers["next_step"], state.numbers["curve"]
 
     saved_at = time.monotonic()
-    for number in range(start, job.total_steps):
-        progress(number, job.total_steps, what)
-        point = job.step(number)
-        if point is not None:
-            curve.append({"step": number, **point})
-        last = number + 1 == job.total_steps
-        if last or time.monotonic() - saved_at > CHECKPOINT_EVERY_S:
-            state = State(numbers={"next_step": number + 1, "curve": curve})
-            job.add_to(state)
-            state.save(checkpoint, belongs_to=job.fingerprint)
-            saved_at = time.monotonic()
+    with _session(scalars, start) as tell:
+        for number in range(start, job.total_steps):
+            progress(number, job.total_steps, what)
+            point = job.step(number)
+            if point is not None:
+                curve.append({"step": number, **point})
+                tell(number, point)
+            last = number + 1 == job.total_steps
+            if last or time.monotonic() - saved_at > CHECKPOINT_EVERY_S:
+                state = State(numbers={"next_step": number + 1, "curve": curve})
+                job.add_to(state)
+                state.save(checkpoint, belongs_to=job.fingerprint)
+                saved_at = time.monotonic()
     progress(job.total_steps, job.total_steps, what)
     return curve
+
+
+@contextmanager
+def _session(scalars: Scalars | None, start: int) -> Iterator[Callable[[int, dict[str, float]], None]]:
+    if scalars is None:
+        yield lambda _step, _point: None
+        return
+    scalars.begin(start)
+    try:
+        yield scalars.point
+    finally:
+        scalars.end()

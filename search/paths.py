@@ -47,7 +47,7 @@ class ArchitectureParameters(nn.Module):
 class PathPair:
     """Two sampled candidates per edge: the active one runs with gradients, the other only shows what it would give.
 
-    active, inactive: [edges] indices of candidates; equal where an edge has a single candidate.
+    active, inactive: [edges] indices of candidates, on the CPU; equal where an edge has a single candidate.
     """
 
     active: Tensor
@@ -60,13 +60,13 @@ class PathPair:
 
 
 def sample_path(probabilities: Tensor, generator: torch.Generator) -> list[int]:
-    """One candidate per edge, drawn from p [edges, candidates]."""
-    return [int(index) for index in torch.multinomial(probabilities.detach(), 1, generator=generator)[:, 0]]
+    """One candidate per edge, drawn from p [edges, candidates] by a generator of the CPU, wherever p lies."""
+    return [int(index) for index in torch.multinomial(probabilities.detach().cpu(), 1, generator=generator)[:, 0]]
 
 
 def sample_pair(probabilities: Tensor, generator: torch.Generator) -> PathPair:
     """Two candidates per edge without replacement from p [edges, candidates]; the active one from their shares of p."""
-    p = probabilities.detach()
+    p = probabilities.detach().cpu()
     several = (p > 0).sum(1) > 1
     # Where one candidate stands alone, a second draw is impossible: pair it with itself, which moves nothing.
     both = torch.zeros(len(p), 2, dtype=torch.long)
@@ -79,7 +79,7 @@ def sample_pair(probabilities: Tensor, generator: torch.Generator) -> PathPair:
 
 def pair_probabilities(alpha: Tensor, pair: PathPair) -> Tensor:
     """q [edges, 2]: softmax over the two sampled alphas, the active one first. Differentiable in alpha."""
-    return alpha.gather(1, pair.both).softmax(dim=1)
+    return alpha.gather(1, pair.both.to(alpha.device)).softmax(dim=1)
 
 
 class _GatedPair(torch.autograd.Function):
@@ -117,10 +117,10 @@ def rescale_pair(alpha: Tensor, before: Tensor, pair: PathPair) -> None:
     alpha, before: [edges, candidates] after and before the optimiser's step. With the sum of exp(alpha) over the pair
     restored, the softmax's denominator and every unsampled candidate's probability are what they were.
     """
-    both = pair.both
+    both = pair.both.to(alpha.device)
     after = alpha.gather(1, both)
     offset = after.logsumexp(1) - before.gather(1, both).logsumexp(1)
-    single = pair.active == pair.inactive
+    single = both[:, 0] == both[:, 1]
     shift = torch.zeros_like(alpha).scatter_(1, both, offset[:, None].expand(-1, 2).contiguous())
     shift[single] = 0
     alpha -= shift

@@ -1,28 +1,34 @@
-"""ProxylessNAS search: weight steps along one sampled path, architecture steps along two.
+"""ProxylessNAS search: weight steps along one path, and in their turn steps of the architecture parameters.
 
-Cai et al., ICLR 2019, section 3.2 and appendix; the schedule follows the released code: warm-up of the weights alone,
-then alternation, each phase with its own half-cosine learning rate.
+Cai et al., ICLR 2019, section 3 and appendix; the schedule follows the released code: warm-up of the weights alone,
+then alternation, each phase with its own half-cosine learning rate. How the architecture parameters learn is a matter
+of search.updates.
 """
 
 import hashlib
 import json
+import math
 from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from latency.predict import CostModel
-from pocketnas_base.errors import InputError
+from pocketnas_base.errors import InputError, PocketNASError
+from search.accelerator import check_mixed_precision
 from search.data.batches import TrainingBatches
 from search.latency_loss import ExpectedLatency, LatencyLoss, LossKind
 from search.network import channels_last
-from search.paths import ArchitectureParameters, rescale_pair, sample_pair, sample_path
-from search.schedule import cosine, set_learning_rate
+from search.path_order import SampledPaths, WarmupPaths, warmup_order
+from search.paths import ArchitectureParameters
+from search.schedule import cosine
 from search.seeds import derive_seed, seeded
 from search.space import SearchSpace
 from search.state import State
 from search.supernet import Supernet
+from search.updates.choose import REWARD_MODES, UpdateMode, make_update
+from search.updates.update import SearchParts, share_correct
+from search.weight_step import StepResult, WeightStep
 
 POINTS_PER_CURVE = 200
 
@@ -33,10 +39,15 @@ class SearchSettings:
 
     warmup_steps, steps: weight steps before and during alternation [40 and 120 epochs]. batch_size [256].
     warmup_learning_rate [0.05], learning_rate [0.025], momentum (0.9, Nesterov), weight_decay [4e-5],
-    label_smoothing [0.1]: of the weights' SGD. arch_learning_rate [1e-3]: Adam's, with betas 0 and 0.999.
-    arch_every: an architecture step follows every n-th weight step [5]. loss, weight, beta, target_ms: see
-    LatencyLoss. hold_target: move add#linear's weight after every architecture step by hold_rate * (E - T) / T, that
-    ratio kept within -1 and 1, never below 0, so that E settles at the target.
+    label_smoothing [0.1], clip_norm [none], mixed_precision [no]: of the weights' SGD; see WeightStep. warmup_paths:
+    which path a warm-up step trains; see search.path_order [sampled].
+    arch_learning_rate [1e-3]: Adam's, with betas 0 and 0.999. arch_every: an architecture step follows every n-th
+    weight step [5]. mode: how it is made, see search.updates [two-path].
+    Of two-path, one-path and all-paths: loss, weight, beta, target_ms: see LatencyLoss. hold_target: move add#linear's
+    weight after every architecture step by hold_rate * (E - T) / T, that ratio kept within -1 and 1, never below 0, so
+    that E settles at the target.
+    Of reinforce and tunas: samples: networks per update [10, the released code's]; baseline_decay [0.95, TuNAS's];
+    reward_exponent of mnas_reward [0.1, the released code's]; reward_beta of absolute_reward [-0.1, TuNAS's code's].
     """
 
     target_ms: float
@@ -48,13 +59,21 @@ class SearchSettings:
     momentum: float = 0.9
     weight_decay: float = 4e-5
     label_smoothing: float = 0.1
+    clip_norm: float | None = None
+    mixed_precision: bool = False
+    warmup_paths: WarmupPaths = "sampled"
     arch_learning_rate: float = 1e-3
     arch_every: int = 5
+    mode: UpdateMode = "two-path"
     loss: LossKind = "add#linear"
     weight: float = 0.1
     beta: float = 0.6
     hold_target: bool = False
     hold_rate: float = 0.1
+    samples: int = 10
+    baseline_decay: float = 0.95
+    reward_exponent: float = 0.1
+    reward_beta: float = -0.1
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -63,13 +82,23 @@ class SearchSettings:
                 raise InputError(f"search: {name} must be at least 1, not {getattr(self, name)}")
         if self.warmup_steps < 0:
             raise InputError(f"search: warmup_steps must be at least 0, not {self.warmup_steps}")
+        if self.samples < 2:
+            raise InputError(f"search: samples must be at least 2, not {self.samples}: a reward is held against others")
+        if self.reward_exponent < 0 or self.reward_beta >= 0:
+            raise InputError("search: reward_exponent must be at least 0, and reward_beta below 0")
+        if self.hold_target and self.mode in REWARD_MODES:
+            raise InputError(f"search: hold_target moves the weight of a loss; mode {self.mode} has a reward instead")
         if self.hold_target and self.loss != "add#linear":
             raise InputError(f"search: hold_target moves the weight of add#linear; it says nothing to {self.loss}")
 
 
 class ProxylessSearch:
-    """A search in steps (see loop.SteppedJob). Everything that changes is in the supernet, alpha, two optimisers and
-    the latency weight; batches and sampled paths are functions of the seed and the step's number."""
+    """A search in steps (see loop.SteppedJob). Everything that changes is in the supernet, alpha, two optimisers, the
+    latency weight and what the update remembers; batches and what is sampled are functions of the seed and the step's
+    number. Supernet and alpha are on the batches' device; what is sampled is the same on every one.
+
+    Raises InputError for settings, costs and a device that do not go together.
+    """
 
     def __init__(
         self,
@@ -79,15 +108,26 @@ class ProxylessSearch:
         weight_batches: TrainingBatches,
         arch_batches: TrainingBatches,
     ) -> None:
+        device = weight_batches.device
+        if settings.mixed_precision:
+            check_mixed_precision(device)
         torch.manual_seed(derive_seed(settings.seed, "supernet"))
         self.space, self.settings = space, settings
-        self.supernet = channels_last(Supernet(space))
+        self.supernet = channels_last(Supernet(space)).to(device)
         self.architecture_parameters = ArchitectureParameters(
             [len(edge.candidates) for edge in space.edges], seeded(settings.seed, "alpha")
-        )
+        ).to(device)
         self.expected = ExpectedLatency(costs)
         self.loss = LatencyLoss(settings.loss, settings.target_ms, settings.beta)
         self.latency_weight = settings.weight
+        self.update = make_update(
+            settings.mode,
+            SearchParts(self.supernet, self.architecture_parameters, costs, self.expected, self.loss),
+            samples=settings.samples,
+            baseline_decay=settings.baseline_decay,
+            reward_exponent=settings.reward_exponent,
+            reward_beta=settings.reward_beta,
+        )
         self.weight_optimizer = torch.optim.SGD(
             self.supernet.parameters(),
             lr=settings.learning_rate,
@@ -95,10 +135,19 @@ class ProxylessSearch:
             nesterov=True,
             weight_decay=settings.weight_decay,
         )
+        self._training = WeightStep(
+            self.supernet,
+            self.weight_optimizer,
+            label_smoothing=settings.label_smoothing,
+            clip_norm=settings.clip_norm,
+            mixed_precision=settings.mixed_precision,
+        )
         # With beta1 = 0 an alpha whose gradient is 0 does not move: what was not sampled stays where it was.
         self.arch_optimizer = torch.optim.Adam(
             self.architecture_parameters.parameters(), lr=settings.arch_learning_rate, betas=(0.0, 0.999)
         )
+        self.warmup_paths = warmup_order(settings.warmup_paths, space, settings.seed)
+        self.paths = SampledPaths(settings.seed)
         self.weight_batches, self.arch_batches = weight_batches, arch_batches
         self.total_steps = settings.warmup_steps + settings.steps
         asked = {
@@ -114,8 +163,13 @@ class ProxylessSearch:
         """[edges, candidates]"""
         return self.architecture_parameters.alpha
 
+    def probabilities(self) -> list[list[float]]:
+        """One row an edge, as long as the edge has candidates."""
+        rows = self.architecture_parameters.probabilities().tolist()
+        return [row[: len(edge.candidates)] for row, edge in zip(rows, self.space.edges, strict=True)]
+
     def step(self, number: int) -> dict[str, float] | None:
-        """One weight step, and in its turn an architecture step."""
+        """One weight step, and in its turn an architecture step. Raises PocketNASError when the loss is no number."""
         settings, warmup = self.settings, self.settings.warmup_steps
         warming = number < warmup
         rate = (
@@ -123,60 +177,56 @@ class ProxylessSearch:
             if warming
             else cosine(settings.learning_rate, number - warmup, settings.steps)
         )
-        point = self.weight_step(number, rate)
+        result, labels = self.weight_step(number, rate)
         if not warming and (number - warmup + 1) % settings.arch_every == 0:
-            point |= self.architecture_step(number)
+            found = self.architecture_step(number)
         elif number % max(1, self.total_steps // POINTS_PER_CURVE):
             return None
+        else:
+            found = {}
         p = self.architecture_parameters.probabilities().detach()
-        return point | {
+        point = {
+            "loss": float(result.loss),
+            "accuracy": share_correct(result.logits, labels),
+            **found,
             "learning_rate": rate,
             "expected_ms": float(self.expected.of(p)),
             "entropy": self.architecture_parameters.entropy(),
-            "latency_weight": self.latency_weight,
         }
+        if not all(math.isfinite(value) for value in point.values()):
+            raise PocketNASError(
+                f"search: the loss is no number any more at step {number}; give lower learning rates, or a clip_norm"
+            )
+        if settings.mode not in REWARD_MODES:
+            point["latency_weight"] = self.latency_weight
+        return point
 
-    def weight_step(self, number: int, rate: float) -> dict[str, float]:
-        """Sample one path, train its weights on one batch; the other paths are neither run nor touched."""
+    def weight_step(self, number: int, rate: float) -> tuple[StepResult, Tensor]:
+        """Train one path's weights on one batch, the other paths neither run nor touched; how it went, and the labels
+        [N]. Nothing waits for the device's results here."""
         images, labels = self.weight_batches.at(number)
-        path = sample_path(self.architecture_parameters.probabilities(), seeded(self.settings.seed, f"path {number}"))
-        set_learning_rate(self.weight_optimizer, rate)
-        logits = self.supernet(images, path)
-        loss = functional.cross_entropy(logits, labels, label_smoothing=self.settings.label_smoothing)
-        self.weight_optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        self.weight_optimizer.step()
-        return {"loss": float(loss.detach()), "accuracy": float((logits.argmax(1) == labels).float().mean())}
+        order = self.warmup_paths if number < self.settings.warmup_steps else self.paths
+        path = order.path(number, self.architecture_parameters.probabilities())
+        return self._training.step(lambda x: self.supernet(x, path), images, labels, rate), labels
 
     def architecture_step(self, number: int) -> dict[str, float]:
-        """The two-path update of alpha on one held-out batch, cross entropy without smoothing, weights untouched."""
-        images, labels = self.arch_batches.at(number)
-        pair = sample_pair(self.architecture_parameters.probabilities(), seeded(self.settings.seed, f"pair {number}"))
-        for parameter in self.supernet.parameters():
-            parameter.requires_grad_(False)
-        try:
-            logits = self.supernet.forward_pair(images, pair, self.alpha)
-            cross_entropy = functional.cross_entropy(logits, labels)
-            p = self.architecture_parameters.probabilities()
-            expected_ms = self.expected.of_pair(self.alpha, p, pair)
-            self.arch_optimizer.zero_grad(set_to_none=True)
-            loss = self.loss.combine(cross_entropy, expected_ms, self.latency_weight)
-            loss.backward()  # type: ignore[no-untyped-call]
-        finally:
-            for parameter in self.supernet.parameters():
-                parameter.requires_grad_(True)
+        """One update of alpha on one held-out batch, weights untouched; then the hold on the target."""
+        # Counted one after another, as they are used: the batches to come can be gathered ahead.
+        images, labels = self.arch_batches.at(number // self.settings.arch_every)
+        expected_ms = float(self.expected.of(self.architecture_parameters.probabilities().detach()))
+        self.arch_optimizer.zero_grad(set_to_none=True)
+        with self.supernet.weights_frozen():
+            draws = seeded(self.settings.seed, f"architecture {number}")
+            point = self.update.backward(images, labels, self.latency_weight, draws)
         before = self.alpha.detach().clone()
         self.arch_optimizer.step()
-        rescale_pair(self.alpha, before, pair)
+        self.update.settle(before)
         if self.settings.hold_target:
-            excess = (float(expected_ms.detach()) - self.loss.target_ms) / self.loss.target_ms
+            excess = (expected_ms - self.loss.target_ms) / self.loss.target_ms
             # Far from the target the weight must not run away: alpha needs time to follow it.
             excess = max(-1.0, min(1.0, excess))
             self.latency_weight = max(0.0, self.latency_weight + self.settings.hold_rate * excess)
-        return {
-            "arch_loss": float(cross_entropy.detach()),
-            "arch_accuracy": float((logits.argmax(1) == labels).float().mean()),
-        }
+        return point
 
     def add_to(self, state: State) -> None:
         state.add_module("supernet", self.supernet)
@@ -184,6 +234,7 @@ class ProxylessSearch:
         state.add_optimizer("weight_optimizer", self.weight_optimizer)
         state.add_optimizer("arch_optimizer", self.arch_optimizer)
         state.numbers["latency_weight"] = self.latency_weight
+        self.update.add_to(state)
 
     def restore(self, state: State) -> None:
         state.restore_module("supernet", self.supernet)
@@ -191,3 +242,4 @@ class ProxylessSearch:
         state.restore_optimizer("weight_optimizer", self.weight_optimizer)
         state.restore_optimizer("arch_optimizer", self.arch_optimizer)
         self.latency_weight = state.numbers["latency_weight"]
+        self.update.restore(state)

@@ -1,12 +1,11 @@
 """The supernet: every candidate of a space side by side, one path at a time."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
-import torch
 from torch import Tensor, nn
 
 from search.operators import build_operator
-from search.paths import PathPair, gated_pair
 from search.space import SearchSpace
 
 
@@ -19,36 +18,40 @@ class Supernet(nn.Module):
         self.edges = nn.ModuleList(nn.ModuleList(build_operator(op) for op in edge.candidates) for edge in space.edges)
         self.after = nn.ModuleList(build_operator(op, dropout=dropout) for op in space.after)
 
-    def candidate(self, edge: int, index: int) -> nn.Module:
-        """The operator module of one candidate at one edge."""
+    def candidates(self, edge: int) -> nn.ModuleList:
+        """The operator modules of one edge."""
         candidates = self.edges[edge]
         assert isinstance(candidates, nn.ModuleList)
-        return candidates[index]
+        return candidates
+
+    def candidate(self, edge: int, index: int) -> nn.Module:
+        """The operator module of one candidate at one edge."""
+        return self.candidates(edge)[index]
+
+    def walk(self, x: Tensor, block: Callable[[int, Tensor], Tensor]) -> Tensor:
+        """Images [N, C, r, r] to logits [N, classes], where block(e, x) stands for what edge e does to its input x."""
+        for op in self.before:
+            x = op(x)
+        for edge in range(len(self.edges)):
+            x = block(edge, x)
+        for op in self.after:
+            x = op(x)
+        return x
 
     def forward(self, x: Tensor, path: Sequence[int]) -> Tensor:
         """Images [N, C, r, r] through candidate path[e] at each edge e, to logits [N, classes]."""
-        for op in self.before:
-            x = op(x)
-        for edge, index in enumerate(path):
-            x = self.candidate(edge, index)(x)
-        for op in self.after:
-            x = op(x)
-        return x
+        return self.walk(x, lambda edge, inner: self.run(edge, path[edge], inner))
 
-    def forward_pair(self, x: Tensor, pair: PathPair, alpha: Tensor) -> Tensor:
-        """As `forward` along pair.active, with the gate gradient of both paths flowing into alpha [edges, candidates].
+    def run(self, edge: int, index: int, x: Tensor) -> Tensor:
+        """What one candidate makes of the edge's input."""
+        out: Tensor = self.candidate(edge, index)(x)
+        return out
 
-        The inactive candidate sees the same input and leaves only its output behind, no graph.
-        """
-        for op in self.before:
-            x = op(x)
-        for edge, (active, inactive) in enumerate(zip(pair.active.tolist(), pair.inactive.tolist(), strict=True)):
-            out = self.candidate(edge, active)(x)
-            if active != inactive:
-                with torch.no_grad():
-                    other = self.candidate(edge, inactive)(x)
-                out = gated_pair(alpha[edge, [active, inactive]], out, other)
-            x = out
-        for op in self.after:
-            x = op(x)
-        return x
+    @contextmanager
+    def weights_frozen(self) -> Iterator[None]:
+        """No gradient for any weight meanwhile: what an architecture step differentiates is alpha alone."""
+        self.requires_grad_(False)
+        try:
+            yield
+        finally:
+            self.requires_grad_(True)

@@ -49,15 +49,18 @@ def run_config(config_path: Path, runs: Path, *, resume: bool) -> None:
     _conclude(directory)
 
 
-def run_stage(stage: str, run_or_config: Path, runs: Path, *, table: str | None = None) -> None:
-    """One stage of a run, which is named by its directory or its configuration. table: one to take over first."""
-    directory = _find(run_or_config, runs)
+def run_stage(
+    stage: str, run_or_config: Path, runs: Path, *, table: str | None = None, max_ms: float | None = None
+) -> None:
+    """One stage of a run, which is named by its directory or its configuration. table: one to take over first. max_ms:
+    for the stage `search`, what no derived net may be predicted to exceed."""
+    directory = find_run(run_or_config, runs)
     if table is not None:
-        _take_over(directory, table)
-    run_one(directory, stage)
+        take_over(directory, table)
+    run_one(directory, stage, max_ms=max_ms)
 
 
-def _take_over(directory: RunDirectory, table: str) -> None:
+def take_over(directory: RunDirectory, table: str) -> None:
     """Give a run a table that was not measured for it; nothing to do where it has that one already."""
     from pocketnas.stages.context import RunContext
     from pocketnas.taken_table import taken_table
@@ -73,7 +76,8 @@ def _take_over(directory: RunDirectory, table: str) -> None:
         raise InputError(f"{directory.path} has another table than {table} already; start another run for that one")
 
 
-def _find(run_or_config: Path, runs: Path) -> RunDirectory:
+def find_run(run_or_config: Path, runs: Path) -> RunDirectory:
+    """The run of this directory or of this configuration, begun where there is none yet. Raises InputError."""
     if run_or_config.is_dir():
         return RunDirectory.open(run_or_config)
     config, text = load_config(run_or_config)

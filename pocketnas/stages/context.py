@@ -20,11 +20,13 @@ if TYPE_CHECKING:
 class RunContext:
     """A run directory and what it holds, each read once."""
 
-    def __init__(self, directory: RunDirectory, *, use_table: str | None = None) -> None:
-        """use_table: a table to take over, whatever the configuration says of it."""
+    def __init__(self, directory: RunDirectory, *, use_table: str | None = None, max_ms: float | None = None) -> None:
+        """use_table: a table to take over, whatever the configuration says of it. max_ms: what no derived net may be
+        predicted to exceed, where the configuration does not say."""
         self.directory = directory
         self.config = directory.config
         self.use_table = use_table or directory.config.table.use
+        self.max_ms = max_ms
         self._data: ImageData | None = None
 
     @cached_property

@@ -1,67 +1,48 @@
 """Stage `search`: ProxylessNAS against the table."""
 
+import math
+from dataclasses import fields
+from typing import TYPE_CHECKING
+
 from latency.predict import CostModel, predict
+from pocketnas.config import RunConfig, SearchConfig
 from pocketnas.console import progress_bar
 from pocketnas.stages.context import RunContext
 from pocketnas_base.errors import InputError
-from pocketnas_base.files import write_json
+from pocketnas_base.files import read_json, write_json
 from search.architecture import assemble
 from search.space import SearchSpace
 
+if TYPE_CHECKING:
+    from search.data.dataset import ImageData
+    from search.proxyless import ProxylessSearch, SearchSettings
+    from search.tensorboard import TensorBoardScalars
+
 HAND_MADE_CHOICE = "mb6_3x3"
-TARGET_TOLERANCE = 0.02
 
 
 def run(context: RunContext) -> str:
-    """Write architecture.json and search/result.json; search/checkpoint.safetensors is kept while it runs."""
-    from search.data.batches import TrainingBatches
-    from search.data.dataset import split
-    from search.derive import most_probable_within
+    """Write architecture.json and search/result.json; search/checkpoint.safetensors holds the supernet, and is where an
+    interrupted search goes on."""
+    from search.derive import derive_at
     from search.loop import run_steps
-    from search.proxyless import ProxylessSearch, SearchSettings
 
     config, space, directory = context.config.search, context.space, context.directory
-    seed = context.config.seed
     table = context.table()
     costs = context.costs(table)
-    target_ms = target_of(context, costs)
+    target_ms, max_ms = target_of(context, costs), limit_of(context)
+    check_before(context, costs, target_ms, max_ms)
+    scalars = scalars_of(context)
     context.limit_threads()
     with progress_bar("data") as progress:
         data = context.data(progress)
-    weight_part, arch_part = split(data.train_labels, context.config.data.holdout, seed)
-    settings = SearchSettings(
-        target_ms=target_ms,
-        warmup_steps=config.warmup_steps,
-        steps=config.steps,
-        batch_size=config.batch_size,
-        warmup_learning_rate=config.warmup_learning_rate,
-        learning_rate=config.learning_rate,
-        label_smoothing=config.label_smoothing,
-        arch_learning_rate=config.arch_learning_rate,
-        arch_every=config.arch_every,
-        loss=config.loss,
-        weight=config.weight,
-        beta=config.beta,
-        hold_target=config.hold_target,
-        hold_rate=config.hold_rate,
-        seed=seed,
-    )
-    job = ProxylessSearch(
-        space,
-        costs,
-        settings,
-        TrainingBatches.of(data, weight_part, batch_size=config.batch_size, seed=seed),
-        TrainingBatches.of(data, arch_part, batch_size=config.batch_size, seed=seed + 1),
-    )
+    job = proxyless_search(context.config, space, costs, data, target_ms, context.config.seed)
     with progress_bar("search") as progress:
-        curve = run_steps(job, directory.search / "checkpoint.safetensors", progress, "steps")
-    probabilities = [
-        row[: len(edge.candidates)]
-        for row, edge in zip(job.architecture_parameters.probabilities().tolist(), space.edges, strict=True)
-    ]
+        curve = run_steps(job, directory.search / "checkpoint.safetensors", progress, "steps", scalars)
+    probabilities = job.probabilities()
     chosen = job.architecture_parameters.most_probable()
-    if config.derive == "target":
-        chosen = most_probable_within(probabilities, costs, (1 - TARGET_TOLERANCE) * target_ms, target_ms)
+    if derives_at_target(context, max_ms):
+        chosen = derive_at(probabilities, costs, target_ms, max_ms)
     architecture = assemble(space, chosen, f"{context.config.name}-derived")
     prediction = predict(table, architecture.ops)
     write_json(
@@ -74,13 +55,16 @@ def run(context: RunContext) -> str:
                 "test_images": len(data.test_images),
                 "fingerprint": data.fingerprint,
             },
+            "fingerprint": job.fingerprint,
             "target_ms": target_ms,
+            "max_ms": max_ms,
             "predicted_ms": prediction.latency_ms,
+            "mode": config.mode,
             "loss": config.loss,
             "warmup_steps": config.warmup_steps,
             "steps": config.steps,
             "edges": [{"name": edge.name, "candidates": [op.choice for op in edge.candidates]} for edge in space.edges],
-            "derive": config.derive,
+            "derive": "target" if derives_at_target(context, max_ms) else "argmax",
             "probabilities": probabilities,
             "chosen": chosen,
             "curve": curve,
@@ -88,6 +72,103 @@ def run(context: RunContext) -> str:
     )
     architecture.save(directory.architecture)
     return f"target {target_ms:.3f} ms, predicted {prediction.latency_ms:.3f} ms, {architecture.macs / 1e6:.2f} M MACs"
+
+
+def search_settings(config: SearchConfig, target_ms: float, seed: int) -> "SearchSettings":
+    """The search's settings as the configuration has them, for one target and one seed."""
+    from search.proxyless import SearchSettings
+
+    named = {field.name for field in fields(SearchSettings)} & set(SearchConfig.model_fields)
+    given = {name: getattr(config, name) for name in named - {"target_ms"}}
+    return SearchSettings(target_ms=target_ms, seed=seed, **given)
+
+
+def proxyless_search(
+    config: RunConfig, space: SearchSpace, costs: CostModel, data: "ImageData", target_ms: float, seed: int
+) -> "ProxylessSearch":
+    """The search that a configuration asks for, not begun. Raises InputError where it cannot be done so here."""
+    from search.accelerator import torch_device
+    from search.data.batches import TrainingBatches
+    from search.data.dataset import split
+    from search.proxyless import ProxylessSearch
+
+    settings, device = search_settings(config.search, target_ms, seed), torch_device(config.accelerator)
+    weight_batches, arch_batches = (
+        TrainingBatches.of(
+            data,
+            part,
+            batch_size=settings.batch_size,
+            seed=seed + number,
+            augmentation=config.search.augmentation.augmentation,
+            device=device,
+        )
+        for number, part in enumerate(split(data.train_labels, config.data.holdout, seed))
+    )
+    return ProxylessSearch(space, costs, settings, weight_batches, arch_batches)
+
+
+def derives_at_target(context: RunContext, max_ms: float | None) -> bool:
+    """Whether the derived net is held to the target. Raises InputError where a limit is set that argmax cannot keep."""
+    if max_ms is not None and context.config.search.derive == "argmax":
+        raise InputError(
+            f"{context.directory.path}/config.toml says search.derive = argmax, which cannot keep --max-ms; "
+            "leave one of them out"
+        )
+    return max_ms is not None or context.config.search.derives_at_target
+
+
+def check_before(context: RunContext, costs: CostModel, target_ms: float, max_ms: float | None) -> None:
+    """Raises InputError, before anything is searched, for a target that no architecture of the space can meet."""
+    from search.derive import check_target, latency_range
+
+    if derives_at_target(context, max_ms):
+        check_target(costs, target_ms, max_ms)
+    cheapest_ms, _ = latency_range(costs)
+    if context.config.search.loss != "none" and target_ms < cheapest_ms:
+        raise InputError(
+            f"search: the target of {target_ms:.4g} ms cannot be met: the cheapest architecture of space "
+            f"{context.space.name} is predicted to take {cheapest_ms:.4g} ms"
+        )
+
+
+def limit_of(context: RunContext) -> float | None:
+    """What the derived net may be predicted to take at most, in ms: as configured, or as the command line says.
+
+    What the command line says is kept beside the search, so that it holds for whoever goes on with it.
+    """
+    configured, said, kept = context.config.search.max_ms, context.max_ms, context.directory.search / "max_ms.json"
+    if said is not None and not (math.isfinite(said) and said > 0):
+        raise InputError(f"--max-ms must be a latency above 0 ms, not {said}")
+    if configured is not None and said not in (None, configured):
+        raise InputError(
+            f"{context.directory.path}/config.toml says search.max_ms = {configured:g}; leave --max-ms out, "
+            "or change it there"
+        )
+    if said is not None:
+        write_json(kept, {"max_ms": said})
+    elif configured is None and kept.exists():
+        return _kept_limit(read_json(kept, what="limit"), str(kept))
+    return configured if said is None else said
+
+
+def _kept_limit(value: object, source: str) -> float:
+    limit = value.get("max_ms") if isinstance(value, dict) else None
+    if not isinstance(limit, int | float) or isinstance(limit, bool) or not (math.isfinite(limit) and limit > 0):
+        raise InputError(f"limit {source} holds no latency; delete it, and say --max-ms again")
+    return float(limit)
+
+
+def scalars_of(context: RunContext) -> "TensorBoardScalars | None":
+    """TensorBoard scalars in search/tensorboard: where asked for, or where nothing is said and the package is there.
+
+    Raises InputError where they are asked for without the package.
+    """
+    from search.tensorboard import TensorBoardScalars, tensorboard_installed
+
+    asked = context.config.search.tensorboard
+    if asked or (asked is None and tensorboard_installed()):
+        return TensorBoardScalars(context.directory.search / "tensorboard")
+    return None
 
 
 def target_of(context: RunContext, costs: CostModel) -> float:

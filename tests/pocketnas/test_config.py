@@ -39,7 +39,9 @@ def test_the_shortest_configuration_has_the_papers_settings() -> None:
     assert (config.device, config.seed, config.host_threads) == ("local", 0, None)
     assert (config.table.runtime, config.table.precision, config.table.threads) == ("tflite", "fp32", 1)
     assert config.search.arch_learning_rate == 1e-3
-    assert (config.search.derive, config.search.hold_target, config.search.loss) == ("argmax", False, "add#linear")
+    assert (config.search.mode, config.search.warmup_paths) == ("two-path", "sampled")
+    assert (config.search.hold_target, config.search.loss) == (False, "add#linear")
+    assert not config.search.derives_at_target
     assert config.export.runtimes == ("tflite", "executorch")
 
 
@@ -81,6 +83,20 @@ def test_every_example_can_be_read(path: Path) -> None:
         ("[search]", "[search]\nweight = inf", "search.weight: Input should be a finite number"),
         ("[search]", "[search]\nlearning_rate = nan", "search.learning_rate: Input should be"),
         ("[search]", '[search]\nhold_target = true\nloss = "none"', "hold_target moves the weight of loss add#linear"),
+        (
+            "[search]",
+            '[search]\nmode = "darts"',
+            "search.mode: Input should be 'two-path', 'one-path', 'all-paths', 're",
+        ),
+        ("[search]", '[search]\nmode = "tunas"\nhold_target = true', "mode tunas has no use for hold_target; it reads"),
+        ("[search]", '[search]\nmode = "tunas"\nweight = 0.2', "mode tunas has no use for weight; it reads baseline"),
+        ("[search]", '[search]\nmode = "tunas"\nreward_exponent = 1', "mode tunas has no use for reward_exponent"),
+        ("[search]", "[search]\nsamples = 5", "mode two-path has no use for samples; it reads beta, hold_rate"),
+        ("[search]", '[search]\nmode = "reinforce"\nsamples = 1', "search.samples: Input should be greater than or eq"),
+        ("[search]", '[search]\nmode = "tunas"\nreward_beta = 0', "search.reward_beta: Input should be less than 0"),
+        ("[search]", '[search]\nwarmup_paths = "even"', "search.warmup_paths: Input should be 'sampled', 'fair' or"),
+        ("[search]", "[search]\nmax_ms = 0", "search.max_ms: Input should be greater than 0"),
+        ("[search]", '[search]\nmax_ms = 3\nderive = "argmax"', "derive argmax cannot keep max_ms; leave derive out"),
         ("target_ms = 2.5", "", "search: Value error, give either target_ms or target_ratio"),
         ("target_ms = 2.5", "target_ms = 2.5\ntarget_ratio = 0.5", "give either target_ms or target_ratio"),
         ("target_ms = 2.5", "target_ms = 0", "search.target_ms: Input should be greater than 0"),
@@ -109,6 +125,21 @@ def test_every_example_can_be_read(path: Path) -> None:
 def test_what_is_wrong_is_named_by_field(old: str, new: str, message: str) -> None:
     assert old in SHORTEST
     assert message in refusal(SHORTEST.replace(old, new, 1))
+
+
+@pytest.mark.parametrize(
+    ("lines", "held"),
+    [
+        ("", False),
+        ("hold_target = true", True),
+        ("max_ms = 3", True),
+        ('derive = "target"', True),
+        ('hold_target = true\nderive = "argmax"', False),
+    ],
+)
+def test_a_run_that_holds_a_target_or_a_limit_derives_there_unless_told_otherwise(lines: str, held: bool) -> None:
+    config = parse_config(SHORTEST.replace("[search]", f"[search]\n{lines}", 1).encode(), source="mine")
+    assert config.search.derives_at_target is held
 
 
 def test_devices_have_names_of_ones_own() -> None:

@@ -1,4 +1,4 @@
-"""The two-path update against its defining formula, worked out by brute force."""
+"""Sampling paths, what is left as it was by a step along two of them, and the latency they are expected to have."""
 
 import itertools
 
@@ -6,49 +6,18 @@ import pytest
 import torch
 from torch import Tensor
 from torch.nn import functional
+from toy_search import COSTS, NETWORKS, Toy, make_toy
 
-from latency.predict import CostModel
-from search.latency_loss import ExpectedLatency, LatencyLoss
-from search.paths import (
-    ArchitectureParameters,
-    PathPair,
-    pair_probabilities,
-    rescale_pair,
-    sample_pair,
-    sample_path,
-)
+from search.latency_loss import ExpectedLatency
+from search.paths import ArchitectureParameters, pair_probabilities, rescale_pair, sample_pair, sample_path
 from search.seeds import seeded
-from search.space import SearchSpace
-from search.supernet import Supernet
 
-TOY = {
-    "name": "toy",
-    "resolution": 6,
-    "image_channels": 1,
-    "classes": 3,
-    "kernels": [3],
-    "expansions": [2, 3],
-    "zero": True,
-    "stem": {"width": 4, "kernel": 3, "stride": 1},
-    "first": {"width": 4, "kernel": 3, "expansion": 1},
-    "stages": [{"width": 4, "cells": 2, "stride": 1}],
-    "head": {"width": 8},
-}
-COSTS = CostModel(fixed_ms=1.5, candidate_ms=((0.4, 0.9, 0.0), (0.3, 0.7, 0.0)))
 PAIRS = tuple(itertools.permutations(range(3), 2))
 
 
 @pytest.fixture
-def toy() -> tuple[Supernet, ArchitectureParameters, Tensor, Tensor]:
-    torch.manual_seed(0)
-    space = SearchSpace.from_dict(TOY, source="toy")
-    assert [edge.candidates[-1].kind for edge in space.edges] == ["zero", "zero"]
-    supernet = Supernet(space).double()
-    parameters = ArchitectureParameters([3, 3], seeded(0, "alpha")).double()
-    with torch.no_grad():
-        parameters.alpha += torch.tensor([[0.3, -0.5, 0.9], [0.1, 0.8, -0.7]], dtype=torch.float64)
-    images = torch.randn(5, 1, 6, 6, dtype=torch.float64, generator=seeded(0, "images"))
-    return supernet, parameters, images, torch.tensor([0, 1, 2, 0, 1])
+def toy() -> Toy:
+    return make_toy()
 
 
 def probability_of(pair: tuple[int, int], p: Tensor) -> Tensor:
@@ -56,69 +25,6 @@ def probability_of(pair: tuple[int, int], p: Tensor) -> Tensor:
     a, b = pair
     drawn = p[a] * p[b] / (1 - p[a]) + p[b] * p[a] / (1 - p[b])
     return drawn * p[a] / (p[a] + p[b])
-
-
-def defining_update(
-    supernet: Supernet, alpha: Tensor, images: Tensor, labels: Tensor, pairs: list[tuple[int, int]], loss: LatencyLoss
-) -> Tensor:
-    """Equation 4 to the letter: explicit gates, dL/dg by autograd, the sum over j; latency by its derivative."""
-    gates = [torch.tensor([1.0, 0.0], dtype=torch.float64, requires_grad=True) for _ in pairs]
-    x = images
-    for op in supernet.before:
-        x = op(x)
-    for edge, (active, inactive) in enumerate(pairs):
-        outputs = supernet.candidate(edge, active)(x), supernet.candidate(edge, inactive)(x).detach()
-        x = gates[edge][0] * outputs[0] + gates[edge][1] * outputs[1]
-    for op in supernet.after:
-        x = op(x)
-    gate_gradients = torch.autograd.grad(functional.cross_entropy(x, labels), gates)
-
-    update = torch.zeros_like(alpha)
-    for edge, pair in enumerate(pairs):
-        weights = alpha[edge, list(pair)].exp()
-        q = weights / weights.sum()
-        for i, j in itertools.product(range(2), range(2)):
-            slope = q[j] * (float(i == j) - q[i])
-            cost = COSTS.candidate_ms[edge][pair[j]]
-            update[edge, pair[i]] += gate_gradients[edge][j] * slope
-            update[edge, pair[i]] += 0.7 * cost / loss.target_ms * slope
-    return update
-
-
-def implemented_update(
-    supernet: Supernet,
-    parameters: ArchitectureParameters,
-    images: Tensor,
-    labels: Tensor,
-    pairs: list[tuple[int, int]],
-    loss: LatencyLoss,
-) -> Tensor:
-    pair = PathPair(torch.tensor([a for a, _ in pairs]), torch.tensor([b for _, b in pairs]))
-    parameters.zero_grad()
-    cross_entropy = functional.cross_entropy(supernet.forward_pair(images, pair, parameters.alpha), labels)
-    expected = ExpectedLatency(COSTS).of_pair(parameters.alpha, parameters.probabilities(), pair)
-    loss.combine(cross_entropy, expected, 0.7).backward()
-    assert parameters.alpha.grad is not None
-    return parameters.alpha.grad.clone()
-
-
-def test_expected_update_equals_its_formula_over_every_pair_of_paths_zero_included(
-    toy: tuple[Supernet, ArchitectureParameters, Tensor, Tensor],
-) -> None:
-    supernet, parameters, images, labels = toy
-    loss = LatencyLoss("add#linear", target_ms=2.0)
-    p = parameters.probabilities().detach()
-    formula, implemented, total = torch.zeros_like(p), torch.zeros_like(p), 0.0
-    for pairs in itertools.product(PAIRS, PAIRS):
-        weight = probability_of(pairs[0], p[0]) * probability_of(pairs[1], p[1])
-        alpha = parameters.alpha.detach()
-        formula += weight * defining_update(supernet, alpha, images, labels, list(pairs), loss)
-        implemented += weight * implemented_update(supernet, parameters, images, labels, list(pairs), loss)
-        total += float(weight)
-
-    assert total == pytest.approx(1.0, abs=1e-12)
-    torch.testing.assert_close(implemented, formula, rtol=1e-10, atol=1e-13)
-    assert formula[:, 2].abs().min() > 1e-4, "Zero must be moved like any other operator"
 
 
 def test_pairs_are_drawn_with_the_probability_the_formula_assumes() -> None:
@@ -152,7 +58,25 @@ def test_rescaling_leaves_the_probability_of_unsampled_candidates_unchanged() ->
         assert not torch.allclose(after.gather(1, pair.both), p.gather(1, pair.both), rtol=1e-3)
 
 
-def test_expected_latency_is_the_mean_over_sampled_networks() -> None:
+def test_expected_latency_is_the_mean_over_sampled_networks(toy: Toy) -> None:
+    expected = float(ExpectedLatency(COSTS).of(toy.p))
+    draws = seeded(6, "paths")
+    sampled = [COSTS.latency_ms(sample_path(toy.p, draws)) for _ in range(4000)]
+    spread = torch.tensor(sampled).std().item() / len(sampled) ** 0.5
+    assert sum(sampled) / len(sampled) == pytest.approx(expected, abs=4 * spread)
+    assert expected == pytest.approx(sum(toy.probability_of(net) * COSTS.latency_ms(net) for net in NETWORKS))
+
+
+def test_the_gradient_of_expected_latency_is_its_formula_zero_included(toy: Toy) -> None:
+    parts, p = toy.parts, toy.p
+    (found,) = torch.autograd.grad(parts.expected.of(parts.parameters.probabilities()), toy.alpha)
+    for edge, index in itertools.product(range(2), range(3)):
+        costs = COSTS.candidate_ms[edge]
+        mean = sum(float(p[edge, j]) * costs[j] for j in range(3))
+        assert float(found[edge, index]) == pytest.approx(float(p[edge, index]) * (costs[index] - mean), rel=1e-12)
+
+
+def test_expected_latency_is_the_mean_over_all_networks() -> None:
     parameters = ArchitectureParameters([3, 3], seeded(4, "alpha")).double()
     with torch.no_grad():
         parameters.alpha += torch.tensor([[0.0, 1.0, -1.0], [2.0, 0.0, 0.5]])
@@ -172,14 +96,21 @@ def test_an_edge_with_one_candidate_never_moves() -> None:
     assert parameters.alpha[0].tolist() == before[0].tolist()
 
 
-def test_the_supernet_runs_one_path_and_leaves_the_other_weights_without_gradient(
-    toy: tuple[Supernet, ArchitectureParameters, Tensor, Tensor],
-) -> None:
-    supernet, _, images, labels = toy
-    functional.cross_entropy(supernet(images, [1, 2]), labels).backward()
+def test_the_supernet_runs_one_path_and_leaves_the_other_weights_without_gradient(toy: Toy) -> None:
+    supernet = toy.parts.supernet
+    functional.cross_entropy(supernet(toy.images, [1, 2]), toy.labels).backward()
     with_gradient = {
         (edge, index)
         for edge, index in itertools.product(range(2), range(3))
         if any(parameter.grad is not None for parameter in supernet.candidate(edge, index).parameters())
     }
     assert with_gradient == {(0, 1)}, "edge 1 ran Zero, which has no weights"
+
+
+def test_weights_are_frozen_for_a_while_and_trainable_again_whatever_happens(toy: Toy) -> None:
+    supernet = toy.parts.supernet
+    with supernet.weights_frozen():
+        assert not any(parameter.requires_grad for parameter in supernet.parameters())
+    with pytest.raises(ZeroDivisionError), supernet.weights_frozen():
+        raise ZeroDivisionError
+    assert all(parameter.requires_grad for parameter in supernet.parameters())

@@ -52,6 +52,13 @@ SETTINGS = SearchSettings(
     seed=5,
 )
 
+OTHER_MODES: list[dict[str, Any]] = [
+    {"mode": "one-path", "warmup_paths": "fair"},
+    {"mode": "all-paths", "loss": "mul#log", "hold_target": False, "target_ms": 1.5},
+    {"mode": "reinforce", "hold_target": False, "samples": 3},
+    {"mode": "tunas", "hold_target": False, "samples": 2, "warmup_paths": "fair-without-zero"},
+]
+
 
 def new_search(
     data: ImageData, costs: CostModel = COSTS, space: SearchSpace = SPACE, **changes: Any
@@ -69,9 +76,8 @@ def outcome(search: ProxylessSearch) -> dict[str, Tensor]:
     """Everything that steps change."""
     state = State()
     search.add_to(state)
-    return {name: value.detach().clone() for name, value in state.tensors.items()} | {
-        "latency_weight": torch.tensor(state.numbers["latency_weight"], dtype=torch.float64)
-    }
+    numbers = {name: torch.tensor(value, dtype=torch.float64) for name, value in state.numbers.items() if value}
+    return {name: value.detach().clone() for name, value in state.tensors.items()} | numbers
 
 
 def differing(one: dict[str, Tensor], other: dict[str, Tensor]) -> list[str]:
@@ -86,10 +92,12 @@ class Killed(BaseException):
     """What no handler in the product catches."""
 
 
-def run_killed_at(data: ImageData, checkpoint: Path, kills: Iterable[int]) -> tuple[ProxylessSearch, Curve]:
+def run_killed_at(
+    data: ImageData, checkpoint: Path, kills: Iterable[int], **changes: Any
+) -> tuple[ProxylessSearch, Curve]:
     """Run to the end; at each of the steps in `kills` everything but the checkpoint is lost, once."""
     for kill in kills:
-        search = new_search(data)
+        search = new_search(data, **changes)
 
         def watch(done: int, _total: int, _what: str, kill: int = kill) -> None:
             if done == kill:
@@ -99,7 +107,7 @@ def run_killed_at(data: ImageData, checkpoint: Path, kills: Iterable[int]) -> tu
             run_steps(search, checkpoint, watch, "steps")
         torch.manual_seed(kill)  # whatever came before in a new process's global generator
         torch.rand(kill + 1)
-    search = new_search(data)
+    search = new_search(data, **changes)
     return search, run_steps(search, checkpoint, lambda *_: None, "steps")
 
 
@@ -133,6 +141,19 @@ def test_a_search_killed_after_every_step_ends_as_one_that_was_not(
     search, curve = run_killed_at(fashion, tmp_path / "checkpoint", range(8))
     assert differing(outcome(search), uninterrupted[0]) == []
     assert curve == uninterrupted[1]
+
+
+@pytest.mark.parametrize("kills", [(4,), (5,), range(8)], ids=["before an update", "after one", "every step"])
+@pytest.mark.parametrize("changes", OTHER_MODES, ids=lambda changes: changes["mode"])
+def test_a_killed_search_ends_as_one_that_was_not_in_every_other_mode(
+    fashion: ImageData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], kills: Iterable[int]
+) -> None:
+    straight, straight_curve = run_killed_at(fashion, tmp_path / "straight", [], **changes)
+    monkeypatch.setattr("search.loop.CHECKPOINT_EVERY_S", -1.0)
+    search, curve = run_killed_at(fashion, tmp_path / "checkpoint", kills, **changes)
+    assert differing(outcome(search), outcome(straight)) == []
+    assert curve == straight_curve
+    assert "architecture.alpha" in differing(outcome(search), outcome(new_search(fashion, **changes))), "it learned"
 
 
 def test_a_search_killed_within_a_step_ends_as_one_that_was_not(
@@ -185,7 +206,16 @@ def test_the_curve_tells_loss_latency_and_entropy(uninterrupted: tuple[dict[str,
 
 @pytest.mark.parametrize(
     "changes",
-    [{"seed": 6}, {"target_ms": 1.1}, {"steps": 6}, {"batch_size": 8}, {"hold_rate": 0.3}, {"arch_every": 1}],
+    [
+        {"seed": 6},
+        {"target_ms": 1.1},
+        {"steps": 6},
+        {"batch_size": 8},
+        {"hold_rate": 0.3},
+        {"arch_every": 1},
+        {"mode": "one-path"},
+        {"warmup_paths": "fair"},
+    ],
     ids=str,
 )
 def test_the_checkpoint_of_another_search_is_refused(
@@ -232,7 +262,7 @@ def test_an_architecture_step_moves_only_the_sampled_pair_and_no_weight(fashion:
     search.weight_step(0, 0.05)
     for number in range(4):
         before, p = outcome(search), search.architecture_parameters.probabilities().detach()
-        pair = sample_pair(p, seeded(SETTINGS.seed, f"pair {number}"))
+        pair = sample_pair(p, seeded(SETTINGS.seed, f"architecture {number}"))
         search.architecture_step(number)
         after = outcome(search)
 
@@ -258,7 +288,7 @@ def test_after_a_failed_architecture_step_the_weights_can_still_be_trained(
     def fail(*_: object) -> Tensor:
         raise Killed
 
-    monkeypatch.setattr(search.supernet, "forward_pair", fail)
+    monkeypatch.setattr(search.update, "backward", fail)
     with pytest.raises(Killed):
         search.architecture_step(0)
     assert all(parameter.requires_grad for parameter in search.supernet.parameters())
@@ -309,6 +339,12 @@ def test_hold_target_lets_go_where_latency_is_below_the_target(fashion: ImageDat
         ),
         ({"loss": "mul#log", "hold_target": False, "target_ms": 0.5}, "needs a target above 1 ms, not 0.5"),
         ({"loss": "mul#log"}, "hold_target moves the weight of add#linear"),
+        ({"mode": "tunas"}, "hold_target moves the weight of a loss; mode tunas has a reward instead"),
+        ({"mode": "one path"}, "unknown search mode 'one path'"),
+        ({"mode": "reinforce", "hold_target": False, "samples": 1}, "samples must be at least 2, not 1"),
+        ({"mode": "tunas", "hold_target": False, "reward_beta": 0.1}, "reward_beta below 0"),
+        ({"mode": "reinforce", "hold_target": False, "reward_exponent": -0.1}, "reward_exponent must be at least 0"),
+        ({"mode": "reinforce", "hold_target": False, "baseline_decay": 1.0}, "baseline_decay must be .* below 1"),
         ({"loss": "add"}, "hold_target|unknown latency loss"),
         ({"target_ms": 0.0}, "must be a latency above 0 ms"),
         ({"target_ms": float("nan")}, "must be a latency above 0 ms"),
