@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from statistics import median
 
@@ -201,8 +202,15 @@ class RunnerProcess(RoundProcess):
 
 
 def sha256_of(path: Path) -> str:
-    """Raises MeasurementError when the file cannot be read."""
+    """The hash of a file, computed once for as long as it stays as it is: every round asks for all of them. Raises
+    MeasurementError when the file cannot be read."""
     try:
-        return sha256_file(path)
+        found = path.stat()
+        return _sha256_of(path, found.st_ino, found.st_size, found.st_mtime_ns)
     except OSError as error:
         raise MeasurementError(f"{path} cannot be read: {error.strerror}") from error
+
+
+@lru_cache(maxsize=4096)
+def _sha256_of(path: Path, _inode: int, _size: int, _changed_ns: int) -> str:
+    return sha256_file(path)

@@ -33,7 +33,7 @@ class Protocol:
     warmup_min_ns: int = 500_000
     warmup_max_ns: int = 30_000_000
     min_runs: int = 10
-    min_ns: int = 50_000_000
+    min_ns: int = 60_000_000
     max_runs: int = 10_000
     max_ns: int = 2_000_000_000
     sentinel_every: int = 12
@@ -100,7 +100,7 @@ NETWORKS = Protocol(
 # there: fewer, longer processes, so that nine tenths of the time are timed inference. Its clock takes a good part of a
 # tenth of a second to rise.
 PHONE_OPERATORS = Protocol(
-    processes=12, min_processes=5, warmup_min_ns=2_000_000, warmup_max_ns=200_000_000, min_ns=150_000_000
+    processes=12, min_processes=5, warmup_min_ns=2_000_000, warmup_max_ns=200_000_000, min_ns=200_000_000
 )
 PHONE_NETWORKS = Protocol(
     processes=10,
