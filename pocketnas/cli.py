@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from pocketnas.cli_options import Delegate, Devices, Json, NamesFrom, Processes, Runner, RunOrConfig, Runs, Tolerate
+from pocketnas.cli_search import search_app
 from pocketnas.cli_tables import table_app
 from pocketnas_base.errors import PocketNASError
 
@@ -23,6 +24,7 @@ app = typer.Typer(
 runner_app = typer.Typer(help="The native programs that run on the device.", no_args_is_help=True)
 data_app = typer.Typer(help="Data sets that are known by name.", no_args_is_help=True)
 app.add_typer(table_app, name="table")
+app.add_typer(search_app, name="search")
 app.add_typer(runner_app, name="runner")
 app.add_typer(data_app, name="data")
 
@@ -139,23 +141,6 @@ def predict(
     from pocketnas.commands.predict import predict_architecture
 
     predict_architecture(table, architecture, as_json=json)
-
-
-@app.command()
-def search(
-    run_or_config: RunOrConfig,
-    runs: Runs = Path("runs"),
-    table: Annotated[
-        str | None,
-        typer.Option(
-            "--table", "-t", help="Take over this table instead of measuring one: a .parquet file, or pixel1."
-        ),
-    ] = None,
-) -> None:
-    """Search the space against the run's latency table."""
-    from pocketnas.commands.run import run_stage
-
-    run_stage("search", run_or_config, runs, table=table)
 
 
 @app.command()

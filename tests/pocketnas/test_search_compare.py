@@ -1,0 +1,173 @@
+"""`pocketnas search compare`: every method named, the same answer after kills, and what stands against a comparison."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from command_line import program, refused
+from small_runs import write_run
+
+from pocketnas.commands.search_compare import compare_searches
+from pocketnas.searches.names import METHODS
+
+SEARCHED = [name for name in METHODS if name != "mobilenet-v2"]
+
+
+@pytest.fixture(scope="module")
+def compared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
+    """A comparison of everything with two seeds: where its files are, and its document."""
+    folder = tmp_path_factory.mktemp("compared")
+    words = ("search", "compare", write_run(folder), "--runs", folder / "runs", "--seeds", "2")
+    done = program(*words, "--json")
+    assert done.returncode == 0, done.stderr
+    return folder, json.loads(done.stdout)
+
+
+def without_seconds(document: dict[str, Any]) -> dict[str, Any]:
+    """Time is the one thing that no two runs share."""
+    plain = json.loads(json.dumps(document))
+    for method in plain["methods"].values():
+        del method["seconds"]
+        if method["against"]:
+            del method["against"]["seconds_ratio"]
+    return plain
+
+
+def test_every_method_has_its_cost_and_its_quality(compared: tuple[Path, dict[str, Any]]) -> None:
+    _, document = compared
+    assert list(document["methods"]) == list(METHODS)
+    assert document["left_out"] == {}
+    for name, method in document["methods"].items():
+        assert method["seeds"] == [0, 1]
+        assert 0 <= method["accuracy"]["low"] <= method["accuracy"]["value"] <= method["accuracy"]["high"] <= 100
+        assert method["latency_ms"]["high"] <= document["target_ms"] * (1 + 1e-9)
+        assert (method["seconds"]["value"] > 0) == (name != "mobilenet-v2")
+    by = document["methods"]
+    assert by["proxyless"]["images_trained"] == (6 + 2) * 8
+    assert by["evolution"]["images_trained"] == by["random"]["images_trained"] == 6 * 8
+    assert by["evolution"]["candidates_evaluated"] == by["random"]["candidates_evaluated"] == 4
+    assert by["train-each"]["candidates_trained"] == 2
+    assert by["train-each"]["images_trained"] == 2 * 2 * 8
+    assert by["proxyless"]["against"]["accuracy_difference"] == {"value": 0, "low": 0, "high": 0}
+    assert by["train-each"]["against"]["images_ratio"]["value"] == pytest.approx(32 / 64)
+    assert by["mobilenet-v2"]["against"]["seconds_ratio"] is None
+
+
+def test_the_table_names_every_method_and_says_what_stands_in_it(compared: tuple[Path, dict[str, Any]]) -> None:
+    folder, document = compared
+    done = program("search", "compare", folder / "runs" / "small", "--seeds", "2")
+    assert done.returncode == 0, done.stderr
+    rows = [line.split()[1] for line in done.stdout.splitlines() if line.startswith("│")]
+    assert rows == list(METHODS)
+    for name in SEARCHED:
+        assert f"{document['methods'][name]['accuracy']['value']:.2f} [" in done.stdout
+    assert "95 % bootstrap interval over 2 seeds" in done.stdout
+
+
+def test_one_seed_claims_no_interval(compared: tuple[Path, dict[str, Any]]) -> None:
+    folder, _ = compared
+    done = program("search", "compare", folder / "runs" / "small", "--methods", "random,proxyless", "--json")
+    document = json.loads(done.stdout)
+    assert list(document["methods"]) == ["proxyless", "random"]
+    assert document["methods"]["random"]["accuracy"]["low"] is None
+
+
+class Killed(BaseException):
+    """What no handler in the product catches."""
+
+
+def test_a_comparison_killed_again_and_again_ends_as_one_that_was_not(
+    compared: tuple[Path, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """Killed after every seventh step of whatever is at hand, searches and trainings alike."""
+    from search import loop
+
+    monkeypatch.setattr(loop, "CHECKPOINT_EVERY_S", -1.0)
+    straight = loop.State.save
+    saved = 0
+
+    def dying(self: Any, path: Path, *, belongs_to: str) -> None:
+        nonlocal saved
+        straight(self, path, belongs_to=belongs_to)
+        saved += 1
+        if saved % 7 == 0:
+            raise Killed
+
+    monkeypatch.setattr(loop.State, "save", dying)
+    config, kills = write_run(tmp_path), 0
+    # The same images under the same path: a run's fingerprints know their content, not where it lies.
+    while True:
+        try:
+            compare_searches(config, tmp_path / "runs", None, 2, as_json=True)
+            break
+        except Killed:
+            kills += 1
+            capsys.readouterr()
+    assert kills > 5
+    ended, (folder, document) = json.loads(capsys.readouterr().out), compared
+    same = json.loads(json.dumps(without_seconds(ended)).replace(str(tmp_path), str(folder)))
+    assert same == without_seconds(document)
+
+
+def test_without_the_table_or_the_device_the_family_is_left_out_aloud(tmp_path: Path) -> None:
+    config = write_run(tmp_path, with_family=False)
+    words = ("search", "compare", config, "--runs", tmp_path / "runs")
+    done = program(*words, "--json")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert list(document["methods"]) == SEARCHED
+    assert "lacks their widths and is not of the run's device" in document["left_out"]["mobilenet-v2"]
+    assert "mobilenet-v2 left out" in done.stderr
+    named = program(*words, "--methods", "random,mobilenet-v2")
+    assert named.returncode == 2
+    assert "leave mobilenet-v2 out of --methods" in named.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("--methods", "random,annealing"), "unknown method 'annealing'; known: proxyless, evolution, random"),
+        (("--methods", ""), "unknown method ''"),
+        (("--seeds", "0"), "--seeds takes 1 to 1000, not 0"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(tmp_path: Path, words: tuple[str, ...], message: str) -> None:
+    config = write_run(tmp_path)
+    assert message in refused("search", "compare", config, "--runs", tmp_path / "runs", *words)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_other_settings_do_not_go_on_with_what_was_trained(
+    compared: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    folder, _ = compared
+    run = tmp_path / "small"
+    shutil.copytree(folder / "runs" / "small", run)
+    text = (run / "config.toml").read_text()
+    (run / "config.toml").write_text(text.replace("[train]\nsteps = 4", "[train]\nsteps = 5"))
+    message = refused_last("search", "compare", run, "--methods", "proxyless")
+    assert "was trained with other settings or images; delete it to train that network again" in message
+    (run / "config.toml").write_text(text.replace("evaluations = 4", "evaluations = 5"))
+    assert "written with other settings" in refused_last("search", "compare", run, "--methods", "random")
+    (run / "config.toml").write_text(text)
+    for record in (run / "compare" / "networks").glob("*.json"):
+        record.write_text('{"top1": "much"}')
+    assert "is damaged; delete it" in refused_last("search", "compare", run, "--methods", "proxyless")
+
+
+def refused_last(*words: str | Path) -> str:
+    """The last line of a command that ended in a refusal after progress."""
+    done = program(*words)
+    assert done.returncode == 2, done.stderr
+    return done.stderr.splitlines()[-1]
+
+
+def test_a_run_named_like_a_command_is_searched_by_its_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "compare").mkdir()
+    assert "compare holds no run" in refused("search", "./compare")
+    assert "does not exist" in refused("search", "none.toml")
+    assert "does not exist" in refused("search", "--table", "pixel1", "none.toml")

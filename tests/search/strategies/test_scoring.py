@@ -1,0 +1,53 @@
+"""Scores of inherited weights: the supernet's own, with statistics of the path's own."""
+
+import torch
+from problems import ONE_SHOT, SPACE, problem
+
+from search.data.dataset import ImageData
+from search.strategies.ledger import Ledger
+from search.strategies.one_shot import OneShot
+from search.strategies.scoring import inherited
+
+
+def trained(data: ImageData) -> OneShot:
+    one_shot, ledger = OneShot(problem(data), ONE_SHOT), Ledger()
+    for number in range(ONE_SHOT.steps):
+        ledger, _ = one_shot.train_step(number, ledger)
+    return one_shot
+
+
+def test_an_inherited_network_is_the_supernets_path(fashion: ImageData) -> None:
+    one_shot = trained(fashion)
+    images, _ = one_shot.problem.weight_batches.at(0)
+    path = [0, 4, 2, 1]
+    network = inherited(one_shot.supernet, path).eval()
+    torch.testing.assert_close(network(images), one_shot.supernet.eval()(images, path), rtol=0, atol=0)
+
+
+def test_scoring_leaves_the_supernet_as_it_was_and_repeats(fashion: ImageData) -> None:
+    one_shot = trained(fashion)
+    before = {name: value.clone() for name, value in one_shot.supernet.state_dict().items()}
+    first = one_shot.score((0, 4, 2, 1), Ledger())
+    assert one_shot.score((0, 4, 2, 1), Ledger()) == first
+    assert all(torch.equal(value, before[name]) for name, value in one_shot.supernet.state_dict().items())
+
+
+def test_statistics_are_the_paths_own(fashion: ImageData) -> None:
+    """The stem sees the same images whatever the path: its mean is theirs, not what training left behind."""
+    one_shot = trained(fashion)
+    network = one_shot.scorer.network(one_shot.supernet, (0, 4, 2, 1))
+    stem_norm, stem = network[0].body[1], network[0].body[0]
+    batches = torch.cat(list(one_shot.problem.weight_batches.unaugmented(ONE_SHOT.recalibration_images)))
+    torch.testing.assert_close(stem_norm.running_mean, stem(batches).mean(dim=(0, 2, 3)), rtol=1e-4, atol=1e-5)
+    left = one_shot.supernet.before[0].body[1].running_mean
+    assert not torch.allclose(stem_norm.running_mean, left, rtol=1e-3)
+
+
+def test_every_candidate_of_an_edge_is_trained_equally_often(fashion: ImageData) -> None:
+    one_shot = OneShot(problem(fashion), ONE_SHOT)
+    counts = [len(edge.candidates) for edge in SPACE.edges]
+    laps = 3 * max(counts) * min(counts)
+    drawn = [one_shot._paths.path(number, one_shot._uniform) for number in range(laps)]
+    for edge, count in enumerate(counts):
+        times = [sum(path[edge] == index for path in drawn) for index in range(count)]
+        assert max(times) - min(times) <= 1
