@@ -125,7 +125,8 @@ class Training:
         torch.manual_seed(derive_seed(self.settings.seed, f"dropout {number}"))
         rate = cosine(self.settings.learning_rate, number, self.total_steps, self.settings.warmup_steps)
         images, labels = self.batches.at(number)
-        self.network.train()
+        if not self.network.training:
+            self.network.train()
         result = self.weight_step.step(self.network, images, labels, rate)
         if self.average:
             self.average.update(number)
