@@ -28,7 +28,7 @@ from pocketnas.pipeline import run_one
 from pocketnas.run_directory import RunDirectory
 from pocketnas.searches.contest import Contest, Entry
 from pocketnas.searches.family import family_of, measure_networks
-from pocketnas.searches.names import SEARCHES, SearchMethod
+from pocketnas.searches.names import SEARCHES, Method, SearchMethod
 from pocketnas.searches.standing import Bounded, Spent, cost_ratio, latency_ratio, points_above
 from pocketnas.searches.statistics import Estimate, mean_of
 from pocketnas.stages.context import RunContext
@@ -191,7 +191,7 @@ class Headline:
         self,
         name: SearchMethod,
         entries: list[Entry],
-        winners: dict[tuple[str, int], Architecture],
+        winners: dict[tuple[Method, int], Architecture],
         measured: dict[str, float],
         families: list[list[Point]],
     ) -> dict[str, Any]:

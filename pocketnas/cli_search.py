@@ -16,6 +16,8 @@ DEFAULT = "run"
 class _SearchOfRuns(TyperGroup):
     """What is no command of the group is the run to search: `pocketnas search RUN` is `pocketnas search run RUN`."""
 
+    default_command = DEFAULT
+
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         if not args or (args[0] not in self.commands and args[0] not in ctx.help_option_names):
             args = [DEFAULT, *args]

@@ -16,10 +16,13 @@ PAGES = sorted((ROOT / "docs").glob("*.md"))
 
 def commands(command: object, words: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     inner = getattr(command, "commands", None)
-    if inner is None:
+    # A group with a default command is called without that command's name.
+    default = getattr(command, "default_command", None)
+    if inner is None or default is not None:
         yield words
     for name, one in (inner or {}).items():
-        yield from commands(one, (*words, name))
+        if name != default:
+            yield from commands(one, (*words, name))
 
 
 COMMANDS = sorted(commands(typer.main.get_command(app)))
