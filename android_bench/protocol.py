@@ -32,8 +32,8 @@ class Protocol:
     warmup_min_runs: int = 2
     warmup_min_ns: int = 500_000
     warmup_max_ns: int = 30_000_000
-    min_runs: int = 10
-    min_ns: int = 60_000_000
+    min_runs: int = 12
+    min_ns: int = 50_000_000
     max_runs: int = 10_000
     max_ns: int = 2_000_000_000
     sentinel_every: int = 12

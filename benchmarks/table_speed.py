@@ -80,7 +80,7 @@ def main() -> None:
     parser.add_argument("--space", default="mobile")
     parser.add_argument("--runtime", default="tflite", choices=("tflite", "executorch"))
     parser.add_argument("--operators", type=int, help="only so many of the space")
-    parser.add_argument("--rounds", type=int, default=40, help="processes per model of common practice")
+    parser.add_argument("--rounds", type=int, default=100, help="processes per model of common practice")
     parser.add_argument("--json", type=Path, help="write the figures here")
     arguments = parser.parse_args()
     config = TableConfig(runtime=arguments.runtime)
