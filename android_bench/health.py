@@ -13,13 +13,14 @@ from android_bench.parsers.cpu import CPU_FILES, Core, cpu_state
 from android_bench.parsers.files import parse_files
 from android_bench.parsers.power import PowerState, parse_low_power, parse_power
 from android_bench.parsers.proc import CoreTicks, Memory, parse_loadavg, parse_meminfo, parse_pressure, parse_stat
+from android_bench.parsers.supply import SUPPLY_FILES, Battery, batteries
 from android_bench.parsers.thermal import ThermalState, parse_thermal
 from android_bench.parsers.zones import ZONE_FILES, ZoneTemperature, zone_temperatures
 from android_bench.transport import Transport
 
 _BOOT_ID = "/proc/sys/kernel/random/boot_id"
 _PRESSURE = "/proc/pressure/cpu"
-_FILES = ("/proc/loadavg", "/proc/stat", _PRESSURE, "/proc/meminfo", _BOOT_ID, *CPU_FILES, *ZONE_FILES)
+_FILES = ("/proc/loadavg", "/proc/stat", _PRESSURE, "/proc/meminfo", _BOOT_ID, *CPU_FILES, *ZONE_FILES, *SUPPLY_FILES)
 _TIMEOUT_S = 30.0
 # `dumpsys power` prints hundreds of kilobytes; these are the lines that its parser reads.
 _POWER_LINES = (
@@ -99,7 +100,8 @@ class PhoneHealth:
 @dataclass(frozen=True, slots=True)
 class HealthSnapshot:
     """One device at one moment. load_1min: its one-minute load average. runnable: tasks that wanted a core. phone: what
-    only Android tells. cpu_stalled_us: time since boot in which at least one task wanted a core and had none."""
+    only Android tells. cpu_stalled_us: time since boot in which at least one task wanted a core and had none.
+    batteries: as the kernel tells of them, which a phone's shell may not be let see."""
 
     taken_at: str
     boot_id: str | None
@@ -110,6 +112,7 @@ class HealthSnapshot:
     temperatures: tuple[ZoneTemperature, ...]
     phone: PhoneHealth | None = None
     cpu_stalled_us: int | None = None
+    batteries: tuple[Battery, ...] = ()
 
 
 def snapshot(transport: Transport, *, android: bool) -> HealthSnapshot:
@@ -141,6 +144,7 @@ def from_files(files: Mapping[str, str], phone: PhoneHealth | None = None) -> He
         temperatures=zone_temperatures(files),
         phone=phone,
         cpu_stalled_us=_readable(parse_pressure, files.get(_PRESSURE)),
+        batteries=batteries(files),
     )
 
 

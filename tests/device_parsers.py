@@ -24,6 +24,7 @@ from android_bench.parsers.power import parse_device_idle, parse_low_power, pars
 from android_bench.parsers.proc import parse_loadavg, parse_meminfo, parse_pressure, parse_stat
 from android_bench.parsers.recognise import recognise
 from android_bench.parsers.storage import parse_df, parse_file_status
+from android_bench.parsers.supply import batteries
 from android_bench.parsers.text import Output
 from android_bench.parsers.thermal import parse_thermal
 from android_bench.parsers.tool_runs import parse_benchmark_runs, parse_executor_runs
@@ -94,6 +95,7 @@ PARSERS: Mapping[str, Parser] = {
     "files": Parser(parse_files, (samples.SYSFS,)),
     "cpu": Parser(_cpu, (samples.SYSFS,)),
     "cpu list": Parser(_cpu_list, ("0-3,6\n", "0\n")),
+    "supply": Parser(lambda output: batteries(parse_files(output)), (samples.SYSFS, samples.POWER_SUPPLY)),
     "zones": Parser(lambda output: zone_temperatures(parse_files(output)), (samples.SYSFS,)),
     "time in state": Parser(_frequencies, (samples.TIME_IN_STATE,)),
     "stat": Parser(parse_stat, (samples.PROC_STAT,)),

@@ -674,3 +674,12 @@ BENCH_JSON = """\
   }
 ]
 """
+
+POWER_SUPPLY = """\
+/sys/class/power_supply/battery/type:Battery
+/sys/class/power_supply/battery/status:Discharging
+/sys/class/power_supply/battery/charge_counter:2811000
+/sys/class/power_supply/battery/voltage_now:3912000
+/sys/class/power_supply/usb/type:USB
+/sys/class/power_supply/usb/voltage_now:0
+"""

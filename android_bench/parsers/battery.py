@@ -17,7 +17,8 @@ _BOOLEANS = {"true": True, "false": False}
 @dataclass(frozen=True, slots=True)
 class BatteryState:
     """The battery at one moment. powered: which of "ac", "usb", "wireless", "dock" give power; None when none of them
-    is mentioned. faked: somebody has set these values by hand, they are not the battery's."""
+    is mentioned. faked: somebody has set these values by hand, they are not the battery's. charge_uah: the fuel gauge's
+    counter of what is left, in microampere hours."""
 
     level_percent: float | None
     temperature_c: float | None
@@ -27,12 +28,14 @@ class BatteryState:
     present: bool | None
     powered: tuple[str, ...] | None
     faked: bool
+    charge_uah: int | None = None
 
 
 def parse_battery(output: Output) -> BatteryState | None:
     """The battery's state; None on a device without the battery service.
 
-    A temperature outside -40..150 °C, a voltage outside 1..30 V, a level above the scale are no readings: None.
+    A temperature outside -40..150 °C, a voltage outside 1..30 V, a level above the scale, a charge that is not above 0
+    are no readings: None.
     Raises UnreadableOutputError when `output` is not a dump of the battery service.
     """
     text = text_of(output, _SOURCE)
@@ -59,4 +62,5 @@ def parse_battery(output: Output) -> BatteryState | None:
         present=_BOOLEANS.get(fields.get("present", "")),
         powered=tuple(source for source, is_on in stated.items() if is_on) if stated else None,
         faked="UPDATES STOPPED" in text,
+        charge_uah=integer(fields.get("Charge counter"), 1, 1_000_000_000),
     )

@@ -23,6 +23,7 @@ def test_state_is_read() -> None:
         present=True,
         powered=("usb",),
         faked=False,
+        charge_uah=2_848_000,
     )
 
 
@@ -56,6 +57,8 @@ def test_first_of_several_values_counts() -> None:
         ("status: 2", "status: 9", "status"),
         ("health: 2", "health: x", "health"),
         ("present: true", "present: maybe", "present"),
+        ("Charge counter: 2848000", "Charge counter: 0", "charge_uah"),
+        ("Charge counter: 2848000", "Charge counter: -2147483648", "charge_uah"),
     ],
 )
 def test_value_that_is_no_reading_is_none_and_the_others_stay(line: str, replacement: str, field: str) -> None:

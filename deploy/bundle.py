@@ -1,0 +1,38 @@
+"""The bundle that an app ships: the files, their manifest, and what is written from it for people and for Kotlin."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from deploy.card import model_card
+from deploy.kotlin import kotlin_files
+from deploy.manifest import About, Bundle, read_bundle, write_bundle_manifest
+from pocketnas_base.files import write_text
+
+MODEL_CARD = "MODEL_CARD.md"
+LABELS = "labels.txt"
+KOTLIN = "kotlin"
+
+
+def finish_bundle(folder: Path, about: About) -> None:
+    """Say in the manifest of `folder` what its files are, and write the model card, labels and Kotlin beside them.
+
+    Raises InputError when the manifest is missing or damaged.
+    """
+    write_bundle(folder, replace(read_bundle(folder), about=about))
+
+
+def write_bundle(folder: Path, bundle: Bundle) -> None:
+    """Write the manifest, then everything that follows from it; what another manifest left there goes."""
+    write_bundle_manifest(folder, bundle)
+    write_text(folder / MODEL_CARD, model_card(bundle))
+    labels = next((file.labels for file in bundle.files if file.labels is not None), None)
+    if labels is None:
+        (folder / LABELS).unlink(missing_ok=True)
+    else:
+        write_text(folder / LABELS, "".join(f"{label}\n" for label in labels))
+    texts = kotlin_files(bundle)
+    for old in (folder / KOTLIN).glob("*.kt*"):
+        if old.name not in texts:
+            old.unlink()
+    for name, text in texts.items():
+        write_text(folder / KOTLIN / name, text)

@@ -1,0 +1,173 @@
+"""The Kotlin that a bundle brings: compiled, run, and feeding a model what the manifest says."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from deploy_bundles import CHANNELS, HEIGHT, LABELS, WIDTH, bundle, exported, recommended
+from hypothesis import example, given
+from hypothesis import strategies as st
+from kotlin_stubs import STUBS, Kotlin, find_kotlin
+
+from deploy.kotlin import CLASS_NAME, kotlin_files
+from deploy.kotlin_classes import LABELS_PER_PART, kotlin_string
+from deploy.manifest import Bundle, ExportedFile, Normalisation, TensorInfo
+from pocketnas_base.artifact import RUNTIMES, Runtime
+
+MAIN = """
+package check
+import android.content.Context
+import android.content.res.AssetManager
+import android.graphics.Bitmap
+import java.io.File
+import pocketnas.deployed.{name}
+import seen.Seen
+
+fun main(words: Array<String>) {{
+    Seen.classes = {name}.CLASSES
+    val context = Context(AssetManager(File(words[0])), File(words[0]))
+    val colors = IntArray({name}.HEIGHT * {name}.WIDTH) {{ (255 shl 24) or (it * 7919 * 31 and 0xffffff) }}
+    val image = Bitmap({name}.WIDTH, {name}.HEIGHT, colors)
+    val found = {name}(context, threads = 2).use {{ it.classify(image, most = 3) }}
+    println(Seen.bytes.joinToString("") {{ "%02x".format(it) }})
+    found.forEach {{ println("${{it.index}}\\t${{it.score}}\\t${{it.label}}") }}
+}}
+"""
+
+
+@pytest.fixture(scope="module")
+def kotlin() -> Kotlin:
+    return find_kotlin()
+
+
+def pixels() -> "np.ndarray[tuple[int, ...], np.dtype[np.int64]]":
+    """The image of MAIN, [H, W, 3]."""
+    colours = (np.arange(HEIGHT * WIDTH) * 7919 * 31) & 0xFFFFFF
+    return np.stack([colours >> 16, colours >> 8 & 0xFF, colours & 0xFF], 1).reshape(HEIGHT, WIDTH, 3)
+
+
+def ran(kotlin: Kotlin, one: Bundle, runtime: Runtime, tmp_path: Path) -> tuple[bytes, list[list[str]]]:
+    """What the model is fed by the generated class, and what `classify` makes of its answer."""
+    name = CLASS_NAME[runtime]
+    texts = {**STUBS, "main.kt": MAIN.format(name=name), f"{name}.kt": kotlin_files(one)[f"{name}.kt"]}
+    paths = []
+    for file, text in texts.items():
+        paths.append(tmp_path / file)
+        paths[-1].write_text(text)
+    said = kotlin.compile(paths, tmp_path / "classes")
+    assert f"{name}.kt" not in said, said
+    fed, *rows = kotlin.run(tmp_path / "classes", "check.MainKt", str(tmp_path)).splitlines()
+    return bytes.fromhex(fed), [row.split("\t") for row in rows]
+
+
+def expected(file: ExportedFile) -> bytes:
+    """The same in numpy."""
+    image = pixels()
+    channels = file.input.shape[3 if file.input.layout == "NHWC" else 1]
+    if channels == 1:
+        from PIL import Image
+
+        image = np.asarray(Image.fromarray(image.astype(np.uint8)).convert("L"))[:, :, None].astype(np.int64)
+    if file.input.dtype == "uint8":
+        values = image.astype(np.uint8)
+    else:
+        assert file.normalisation is not None
+        mean, std = (np.array(part, np.float32) for part in (file.normalisation.mean, file.normalisation.std))
+        values = (image.astype(np.float32) - mean) / std
+    return (values if file.input.layout == "NHWC" else values.transpose(2, 0, 1)).tobytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["float32", "uint8", "grey"])
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_generated_code_compiles_and_feeds_the_model_what_the_manifest_says(
+    kotlin: Kotlin, runtime: Runtime, kind: str, tmp_path: Path
+) -> None:
+    file = exported(tmp_path, "net_fp32.tflite" if runtime == "tflite" else "net_fp32.pte")
+    if kind == "uint8":
+        file = replace(file, input=replace(file.input, dtype="uint8"), softmax=True)
+    elif kind == "grey":
+        shape = (1, HEIGHT, WIDTH, 1) if runtime == "tflite" else (1, 1, HEIGHT, WIDTH)
+        file = replace(file, input=replace(file.input, shape=shape), normalisation=Normalisation((72.9,), (90.02,)))
+    fed, rows = ran(kotlin, bundle(file), runtime, tmp_path)
+    assert fed == expected(file)
+    scores = np.array([3.0 if place == 4 else place / 10 for place in range(len(LABELS))], np.float32)
+    if not file.softmax:
+        scores = np.exp(scores - 3) / np.exp(scores - 3).sum()
+    assert [(int(index), label) for index, _, label in rows] == [(4, LABELS[4]), (6, LABELS[6]), (5, LABELS[5])]
+    assert [float(score) for _, score, _ in rows] == pytest.approx([scores[4], scores[6], scores[5]], rel=1e-5)
+
+
+@pytest.mark.slow
+def test_more_labels_than_a_method_holds_compile(kotlin: Kotlin, tmp_path: Path) -> None:
+    count = 21 * LABELS_PER_PART + 7
+    labels = tuple(f"class {number} of ImageNet-21k" for number in range(count))
+    file = exported(tmp_path, labels=labels, output=TensorInfo("output", (1, count), "NC"))
+    _, rows = ran(kotlin, bundle(file), "tflite", tmp_path)
+    assert rows[0][2] == labels[count - 1]
+
+
+@pytest.mark.slow
+def test_a_file_of_which_nobody_says_what_becomes_of_pixels_takes_numbers_alone(kotlin: Kotlin, tmp_path: Path) -> None:
+    one = bundle(
+        exported(tmp_path, normalisation=None, labels=None), exported(tmp_path, "net_fp32.pte", normalisation=None)
+    )
+    texts = {name: text for name, text in kotlin_files(one).items() if name.endswith(".kt")}
+    assert len(texts) == 2
+    for name, text in texts.items():
+        assert "Bitmap" not in text
+        assert "fun run(input: FloatArray): FloatArray" in text
+        (tmp_path / name).write_text(text)
+    for name, text in STUBS.items():
+        (tmp_path / name).write_text(text)
+    kotlin.compile([tmp_path / name for name in (*texts, *STUBS)], tmp_path / "classes")
+
+
+def test_gradle_is_told_the_versions_that_the_files_were_checked_with(tmp_path: Path) -> None:
+    text = kotlin_files(bundle(exported(tmp_path), exported(tmp_path, "net_fp32.pte")))["build.gradle.kts"]
+    assert 'implementation("com.google.ai.edge.litert:litert:2.3.0")' in text
+    assert 'implementation("org.pytorch:executorch-android:1.5.1")' in text
+    only = kotlin_files(bundle(exported(tmp_path, "net_fp32.pte")))
+    assert set(only) == {"ExecutorchClassifier.kt", "build.gradle.kts"}
+    assert "litert" not in only["build.gradle.kts"]
+
+
+def test_the_recommended_file_is_the_one_that_is_loaded(tmp_path: Path) -> None:
+    files = [exported(tmp_path, name) for name in ("net_int8.tflite", "net_fp32.tflite")]
+    assert 'MODEL = "net_fp32.tflite"' in kotlin_files(bundle(*files))["TfliteClassifier.kt"]
+    text = kotlin_files(bundle(*files, recommendations=(recommended("net_int8.tflite"),)))["TfliteClassifier.kt"]
+    assert 'MODEL = "net_int8.tflite"' in text
+    assert "The same code runs net_fp32.tflite" in text
+    assert f'SHA256 = "{files[0].artifact.sha256}"' in text
+
+
+@given(st.text(max_size=40))
+@example('${"\\"}\n\t\0\u2028🦊')
+def test_a_string_literal_says_what_it_was_made_of_and_nothing_else(text: str) -> None:
+    """Read as Kotlin's grammar has it: nothing ends the literal early, interpolates, or leaves ASCII."""
+    literal = kotlin_string(text)
+    assert literal.isascii()
+    assert literal.isprintable()
+    pattern = re.compile(r'\\u([0-9a-f]{4})|\\(["\\$])|([^"\\$])')
+    inside, at, units = literal[1:-1], 0, b""
+    while at < len(inside):
+        match = pattern.match(inside, at)
+        assert match is not None, literal
+        code = int(match[1], 16) if match[1] else ord(match[2] or match[3])
+        units += code.to_bytes(2, "big")
+        at = match.end()
+    assert literal[0] == literal[-1] == '"'
+    assert units.decode("utf-16-be", "surrogatepass") == text
+
+
+def test_generated_code_is_whole_where_no_compiler_is(tmp_path: Path) -> None:
+    """What can be seen without a compiler: balanced brackets, every label, no line that a reader has to scroll."""
+    for runtime, name in (("tflite", "net_fp32.tflite"), ("executorch", "net_fp32.pte")):
+        text = kotlin_files(bundle(exported(tmp_path, name)))[f"{CLASS_NAME[runtime]}.kt"]  # type: ignore[index]
+        code = re.sub(r'"(\\.|[^"\\])*"', '""', text)
+        assert all(code.count(left) == code.count(right) for left, right in ("{}", "()", "[]"))
+        assert all(kotlin_string(label) in text for label in LABELS)
+        assert f"const val CHANNELS = {CHANNELS}" in text
+        assert max(map(len, text.splitlines())) <= 120
