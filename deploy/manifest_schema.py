@@ -99,8 +99,8 @@ class Entry(_Record):
     precision: Precision
     sha256: str = Field(pattern=_SHA256)
     bytes: _Count
-    inputs: tuple[_Tensor] = Field(min_length=1)
-    outputs: tuple[_Tensor] = Field(min_length=1)
+    inputs: tuple[_Tensor]
+    outputs: tuple[_Tensor]
     normalisation: _Normalisation | None
     softmax: bool
     labels: tuple[_Text, ...] | None = Field(max_length=MAX_LABELS)
