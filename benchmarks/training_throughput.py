@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 from torch.nn import functional
 
-from search.accelerator import torch_device
+from search.accelerator import accelerator_name, torch_device
 from search.architecture import assemble
 from search.augment import Augmentation
 from search.data.batches import TrainingBatches
@@ -85,9 +85,8 @@ def compare(arguments: argparse.Namespace) -> dict[str, float | str]:
                 rates[name].append(arguments.steps * arguments.batch / seconds)
         number += arguments.steps
     ratios = sorted(loop / other for loop, other in zip(rates["loop"], rates["bare"], strict=True))
-    name = torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
     return {
-        "device": name,
+        "device": accelerator_name(device),
         "images_per_s": statistics.median(rates["loop"]),
         "bare_images_per_s": statistics.median(rates["bare"]),
         "ratio": statistics.median(ratios),

@@ -27,6 +27,13 @@ def torch_device(accelerator: Accelerator) -> "torch.device":
     return torch.device("cuda")
 
 
+def accelerator_name(device: "torch.device") -> str:
+    """What people call it: the GPU's own name, or `CPU`."""
+    import torch
+
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "CPU"
+
+
 def check_mixed_precision(device: "torch.device") -> None:
     """Raises InputError where bfloat16 would be emulated: that is slower than float32."""
     import torch

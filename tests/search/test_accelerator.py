@@ -4,12 +4,13 @@ import pytest
 import torch
 
 from pocketnas_base.errors import InputError
-from search.accelerator import check_mixed_precision, torch_device
+from search.accelerator import accelerator_name, check_mixed_precision, torch_device
 
 
 def test_auto_takes_a_gpu_where_there_is_one() -> None:
     assert torch_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
     assert torch_device("cpu").type == "cpu"
+    assert accelerator_name(torch_device("cpu")) == "CPU"
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")

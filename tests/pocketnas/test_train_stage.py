@@ -1,0 +1,137 @@
+"""Stage `train` with everything switched on: real digits of a function of the user's own, a teacher, two processes."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from pocketnas.config import parse_config
+from pocketnas.run_directory import RunDirectory
+from pocketnas.stages import environment, train
+from pocketnas.stages.context import RunContext
+from pocketnas.stages.training import training_record
+from pocketnas_base.errors import InputError
+from search.architecture import Architecture, assemble
+from search.network import load_network
+from search.space import load_space
+
+SPACE = """
+name = "tiny"
+resolution = 16
+image_channels = 1
+classes = 10
+kernels = [3]
+expansions = [3]
+zero = true
+stem = { width = 8, kernel = 3, stride = 1 }
+first = { width = 8, kernel = 3, expansion = 1 }
+stages = [{ width = 16, cells = 2, stride = 2 }]
+head = { width = 32 }
+"""
+DIGITS = """
+import numpy as np
+from sklearn.datasets import load_digits
+
+def digits(*, resolution, channels):
+    data = load_digits()
+    return {"train_images": (data.images * 15).astype(np.uint8), "train_labels": data.target}
+"""
+CONFIG = """
+name = "digits"
+space = "tiny.toml"
+host_threads = 1
+seed = 1
+accelerator = "cpu"
+[data]
+source = "own_data_of_train_stage:digits"
+holdout = 100
+[search]
+target_ms = 1.0
+warmup_steps = 0
+steps = 1
+[train]
+steps = 150
+batch_size = 32
+learning_rate = 0.1
+dropout = 0.0
+"""
+EVERYTHING = """
+warmup_steps = 10
+ema_decay = 0.95
+clip_norm = 5.0
+mixed_precision = true
+recalibration_images = 640
+[train.augmentation]
+flip = false
+crop_scale = [0.7, 1.0]
+brightness = 0.2
+contrast = 0.2
+[train.distillation]
+architecture = "runs/teacher/architecture.json"
+weights = "runs/teacher/weights.safetensors"
+weight = 0.5
+"""
+
+
+@pytest.fixture(autouse=True)
+def _users_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A working directory with the user's space and module in it."""
+    pytest.importorskip("sklearn")
+    (tmp_path / "tiny.toml").write_text(SPACE)
+    (tmp_path / "own_data_of_train_stage.py").write_text(DIGITS)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+
+def run_of(name: str, text: str) -> RunDirectory:
+    """A run whose search and choice of a baseline are over."""
+    directory = RunDirectory.create(Path("runs") / name, parse_config(text.encode(), source=name), text.encode())
+    space = load_space("tiny.toml")
+    assemble(space, [0] * len(space.edges), name).save(directory.architecture)
+    last = [len(edge.candidates) - 1 for edge in space.edges]
+    assemble(space, last, "baseline").save(directory.baseline / "architecture.json")
+    return directory
+
+
+def trained(directory: RunDirectory) -> list[float]:
+    """Top-1 of the derived network and of the baseline."""
+    context = RunContext(directory)
+    train.run(context)
+    return [training_record(context, role)["top1"] for role in ("derived", "baseline")]
+
+
+def test_both_networks_learn_from_a_teacher_with_everything_switched_on() -> None:
+    plain = trained(run_of("teacher", CONFIG + "[train.augmentation]\nflip = false\n"))
+    assert min(plain) > 60
+    directory = run_of("taught", CONFIG + EVERYTHING)
+    environment.run(RunContext(directory))
+    taught = trained(directory)
+    assert min(taught) > 60
+    network = load_network(Architecture.load(directory.architecture), directory.weights)
+    other = load_network(Architecture.load(directory.architecture), Path("runs/teacher/weights.safetensors"))
+    assert all(bool(value.isfinite().all()) for value in network.state_dict().values())
+    assert not torch.equal(next(network.parameters()), next(other.parameters()))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("architecture.json", "none.json", "architecture runs/teacher/none.json does not exist"),
+        ("weights.safetensors", "none.safetensors", "weights runs/teacher/none.safetensors do not exist"),
+        ('"runs/teacher/architecture.json"', '"proxyless-mobile"', "teacher proxyless-mobile has image channels 3"),
+    ],
+)
+def test_a_teacher_that_does_not_fit_is_known_before_anything_is_measured(old: str, new: str, message: str) -> None:
+    run_of("teacher", CONFIG)
+    directory = run_of("taught", CONFIG + EVERYTHING.replace(old, new))
+    with pytest.raises(InputError, match=message) as caught:
+        environment.run(RunContext(directory))
+    assert len(str(caught.value).splitlines()) == 1
+    assert not directory.environment.exists()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_known_before_anything_is_measured() -> None:
+    directory = run_of("gpu", CONFIG.replace('"cpu"', '"cuda"'))
+    with pytest.raises(InputError, match="finds no CUDA GPU here"):
+        environment.run(RunContext(directory))
