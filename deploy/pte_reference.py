@@ -65,7 +65,9 @@ def _classifier(
 
     linear = plain.linear
     assert isinstance(linear, nn.Linear)
-    pooled = to_integers(to_floats(source, given).mean((2, 3)), given)
+    # The mean keeps its input's scale, so that of 4 or 16 pixels it often lies half-way between two integers: XNNPACK
+    # rounds it to the even one, after the zero point was added.
+    pooled = source.double().mean((2, 3)).round().to(source.dtype)
     return to_integers(_layer(linear, pooled, given), made), made
 
 

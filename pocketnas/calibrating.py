@@ -94,11 +94,13 @@ def _measure(
     assert info.threads is not None
     assert info.seed is not None
     networks = spread_networks(space, costs_of(table, space), count, info.seed, name="calibration")
-    jobs = []
+    jobs, names = [], {}
     for number, network in enumerate(networks):
         progress(number, len(networks), f"exporting {network.name}")
         file = export_untrained(network, exports, runtime=info.runtime, precision=info.precision, seed=info.seed)
-        jobs.append(Job(network.name, file))
+        # One store may hold the networks of several tables, and a name there belongs to one file.
+        names[network.name] = f"{network.name}-{info.runtime}-{info.precision}"
+        jobs.append(Job(names[network.name], file))
     usual = networks_on(device)
     protocol = replace(
         usual,
@@ -114,7 +116,7 @@ def _measure(
         )
     measured = []
     for network in networks:
-        row = taken.at_table_time(network.name)
+        row = taken.at_table_time(names[network.name])
         measured.append(MeasuredNetwork(network.name, network.ops, row.latency_ms, row.high_ms))
     return calibrate(table, measured, drift_percent=taken.drift_percent)
 

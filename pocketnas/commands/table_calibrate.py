@@ -9,6 +9,7 @@ from pocketnas.calibrating import Budget, calibrated, check_calibratable
 from pocketnas.console import print_json, print_table, progress_bar, say
 from pocketnas.device_names import resolve_device
 from pocketnas.measuring import open_device
+from pocketnas_base.errors import InputError
 from search.space import load_space
 
 
@@ -18,7 +19,7 @@ def calibrate_table(
     """Measure networks of the table's space and write the table anew, with its calibration; samples are kept beside it,
     so that a second call goes on. Raises what `calibrated` raises."""
     table = LatencyTable.load(path)
-    space = load_space(space_name or table.info.space or "")
+    space = load_space(space_name or _own_space(table))
     check_calibratable(table, space)
     device = open_device(resolve_device(device_name, {}), say=say)
     with progress_bar("networks") as progress:
@@ -39,6 +40,14 @@ def calibrate_table(
         return
     print_networks(calibration)
     print(f"{path}: {describe(calibration)}")
+
+
+def _own_space(table: LatencyTable) -> str:
+    """The name of the built-in space that the table says it is of; a file that it names is not opened."""
+    name = table.info.space
+    if name is None or name.endswith(".toml"):
+        raise InputError("the table is of no space that comes with the product; give its file with --space")
+    return name
 
 
 def print_networks(calibration: Calibration) -> None:
