@@ -17,7 +17,7 @@ from search.architecture import Architecture
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-LOWERING_VERSION = 3
+LOWERING_VERSION = 4
 """Raise it whenever the .pte made of an operator changes: caches of operator files are keyed by it."""
 
 _WORKER = "deploy.executorch_worker"
@@ -64,15 +64,18 @@ def lower_operators(
     log: Path,
     finished: Callable[[int], None],
     precision: Precision = "fp32",
+    copies: int = 1,
 ) -> None:
     """Write the .pte of every operator, with its sample weights, to its path, on all cores (`pte_operators`).
 
-    The sample's input and output are written beside it, in the memory order and the number type of the .pte.
+    copies: how many of the operator a program holds. The sample's input and outputs are written beside it, in the
+    memory order and the number type of the .pte.
     Raises ExportError naming the log, which is kept only then.
     """
     count = min(_MAX_WORKERS, os.cpu_count() or 1, -(-len(jobs) // _OPERATORS_PER_WORKER))
     described: list[Job] = [
-        {"op": op.to_dict(), "seed": seed, "precision": precision, "path": str(path.resolve())} for op, path in jobs
+        {"op": op.to_dict(), "seed": seed, "precision": precision, "copies": copies, "path": str(path.resolve())}
+        for op, path in jobs
     ]
     run_jobs(_WORKER, described, log.resolve(), workers=count, finished=finished)
 

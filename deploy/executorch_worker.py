@@ -18,7 +18,8 @@ def handle(job: Job) -> None:
     if "op" in value:
         from deploy.pte_operators import write_operator
 
-        write_operator(OpSpec.from_dict(value["op"]), value["seed"], value["precision"], Path(value["path"]))
+        op, place = OpSpec.from_dict(value["op"]), Path(value["path"])
+        write_operator(op, value["seed"], value["precision"], place, value["copies"])
     else:
         architecture = Architecture.from_dict(value["architecture"], source="the network")
         _lower_network(architecture, Path(value["weights"]), Path(value["path"]))

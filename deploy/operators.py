@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from deploy.executorch_export import LOWERING_VERSION, lower_operators
-from deploy.samples import INPUT, REFERENCE, SAMPLE_VERSION
+from deploy.samples import INPUT, SAMPLE_VERSION, reference_names
 from deploy.tflite_operators import TFLITE_VERSION, write_operator
 from latency.opspec import OpSpec
 from pocketnas_base.artifact import Artifact, Precision, Runtime
@@ -36,14 +36,17 @@ INT8_STEPS = 2
 integers this way or that, and a residual adds two such numbers; a kernel that computes something else is tens off."""
 
 _RECORD = "files.json"
-_MAX_RECORD_BYTES = 4096
+_MAX_RECORD_BYTES = 65_536
+
+MAX_COPIES = 128
+"""More copies of one operator than a model needs for any clock; each is another output that a runtime has to give."""
 
 
 @dataclass(frozen=True, slots=True)
 class OperatorFile:
-    """One exported operator with an input and the output that is right for it.
+    """One exported operator with an input and the output that is right for it, for each copy that the model holds.
 
-    input_path, reference_path: raw little-endian numbers of the model's own type, int8 or float32, and memory order.
+    input_path, reference_paths: raw little-endian numbers of the model's own type, int8 or float32, and memory order.
       TFLite: [1, H, W, C]. ExecuTorch: [1, H, W, C] too where `takes_channels_last` says so, else [1, C, H, W].
       A classifier's output: [1, classes]. The reference is what torch computes, of an int8 file in the same integers.
     max_output_error: max |output - reference| / max |reference|, in the numbers stored, that a runtime may be off.
@@ -51,8 +54,14 @@ class OperatorFile:
 
     artifact: Artifact
     input_path: Path
-    reference_path: Path
+    reference_paths: tuple[Path, ...]
     max_output_error: float
+
+    @property
+    def reference_path(self) -> Path:
+        """The reference of a file that holds its operator once."""
+        (only,) = self.reference_paths
+        return only
 
 
 def export_operators(
@@ -62,9 +71,13 @@ def export_operators(
     *,
     precision: Precision = "fp32",
     seed: int = 0,
+    copies: int = 1,
     progress: Progress = silent,
 ) -> dict[OpSpec, OperatorFile]:
     """A file for every operator, in the order given; what `cache_dir` holds intact is not made again.
+
+    copies: how many of its operator each model holds, side by side on the one input, each with weights and an output of
+      its own.
 
     Weights and inputs depend on the operator and `seed` alone. Files are written straight from the formats' schemas:
     .tflite with the operators that onnx2tf chooses, .pte, on all cores, as ExecuTorch's own exporter makes them. int8
@@ -73,17 +86,19 @@ def export_operators(
     naming what failed.
     """
     check_precision(runtime, precision)
+    if not 1 <= copies <= MAX_COPIES:
+        raise InputError(f"a model holds 1 to {MAX_COPIES} copies of its operator, not {copies}")
     for op in ops:
         if op.kind == "zero":
             raise InputError(f"{op.key}: Zero runs nothing, so there is no file to make of it; leave it out")
-    folders = {op: cache_dir / _entry_name(op, runtime, precision, seed) for op in ops}
-    found = {op: _read_entry(folder, runtime, precision) for op, folder in folders.items()}
+    folders = {op: cache_dir / _entry_name(op, runtime, precision, seed, copies) for op in ops}
+    found = {op: _read_entry(folder, runtime, precision, copies) for op, folder in folders.items()}
     missing = [op for op, entry in found.items() if entry is None]
     made = 0
 
     def keep(op: OpSpec, place: Path) -> None:
         nonlocal made
-        found[op] = _commit(runtime, precision, place, folders[op])
+        found[op] = _commit(runtime, precision, copies, place, folders[op])
         made += 1
         progress(len(found) - len(missing) + made, len(found), op.key)
 
@@ -96,12 +111,16 @@ def export_operators(
                 place.mkdir()
             if runtime == "tflite":
                 for op, place in zip(missing, places, strict=True):
-                    write_operator(op, seed, precision, place / MODEL[runtime])
+                    write_operator(op, seed, precision, place / MODEL[runtime], copies)
                     keep(op, place)
             else:
                 jobs = [(op, place / MODEL[runtime]) for op, place in zip(missing, places, strict=True)]
                 log = cache_dir / "executorch-export.log"
-                lower_operators(jobs, seed, log, lambda index: keep(missing[index], places[index]), precision)
+
+                def finished(index: int) -> None:
+                    keep(missing[index], places[index])
+
+                lower_operators(jobs, seed, log, finished, precision, copies)
     return {op: entry for op, entry in found.items() if entry is not None}
 
 
@@ -112,7 +131,7 @@ def check_precision(runtime: Runtime, precision: Precision) -> None:
         raise InputError(f"{runtime} files are exported in {' and '.join(offered)} so far, not in {precision}")
 
 
-def _entry_name(op: OpSpec, runtime: Runtime, precision: Precision, seed: int) -> str:
+def _entry_name(op: OpSpec, runtime: Runtime, precision: Precision, seed: int, copies: int) -> str:
     packages = ("torch", "ai-edge-litert") if runtime == "tflite" else ("torch", "executorch")
     identity = {
         "op": op.to_dict(),
@@ -122,9 +141,11 @@ def _entry_name(op: OpSpec, runtime: Runtime, precision: Precision, seed: int) -
         "versions": {name: _version(name) for name in packages},
         "made_by": TFLITE_VERSION[precision] if runtime == "tflite" else LOWERING_VERSION,
         "sample": SAMPLE_VERSION,
+        **({} if copies == 1 else {"copies": copies}),
     }
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-    return f"{op.key}-{runtime}-{precision}-{digest[:16]}"
+    times = "" if copies == 1 else f"-x{copies}"
+    return f"{op.key}{times}-{runtime}-{precision}-{digest[:16]}"
 
 
 @functools.cache
@@ -132,22 +153,24 @@ def _version(package: str) -> str:
     return version(package)
 
 
-def _commit(runtime: Runtime, precision: Precision, place: Path, folder: Path) -> OperatorFile:
-    """Complete an entry, whose model, input and reference are there, and put the whole of it in its place."""
-    write_json(place / _RECORD, {name: sha256_file(place / name) for name in (MODEL[runtime], INPUT, REFERENCE)})
+def _commit(runtime: Runtime, precision: Precision, copies: int, place: Path, folder: Path) -> OperatorFile:
+    """Complete an entry, whose model, input and references are there, and put the whole of it in its place."""
+    names = (MODEL[runtime], INPUT, *reference_names(copies))
+    write_json(place / _RECORD, {name: sha256_file(place / name) for name in names})
     shutil.rmtree(folder, ignore_errors=True)
     # Another process may have made the same entry meanwhile; its files are as good.
     with contextlib.suppress(OSError):
         place.replace(folder)
-    entry = _read_entry(folder, runtime, precision)
+    entry = _read_entry(folder, runtime, precision, copies)
     if entry is None:
         raise ExportError(f"{folder} cannot be written, or not read back as written; is its disk full or failing?")
     return entry
 
 
-def _read_entry(folder: Path, runtime: Runtime, precision: Precision) -> OperatorFile | None:
+def _read_entry(folder: Path, runtime: Runtime, precision: Precision, copies: int) -> OperatorFile | None:
     """The entry, if every file of it is what was written; None where it is missing or damaged."""
-    names = (MODEL[runtime], INPUT, REFERENCE)
+    references = reference_names(copies)
+    names = (MODEL[runtime], INPUT, *references)
     try:
         recorded = read_json(folder / _RECORD, what="cache record", max_bytes=_MAX_RECORD_BYTES)
         sums = {name: sha256_file(folder / name) for name in names}
@@ -156,8 +179,9 @@ def _read_entry(folder: Path, runtime: Runtime, precision: Precision) -> Operato
     if sums != recorded:
         return None
     artifact = Artifact(folder / MODEL[runtime], sums[MODEL[runtime]], runtime, precision)
-    error = _error_of_steps(folder / REFERENCE) if precision == "int8" else FLOAT_ERROR
-    return OperatorFile(artifact, folder / INPUT, folder / REFERENCE, error)
+    paths = tuple(folder / name for name in references)
+    error = max(map(_error_of_steps, paths)) if precision == "int8" else FLOAT_ERROR
+    return OperatorFile(artifact, folder / INPUT, paths, error)
 
 
 def _error_of_steps(reference: Path) -> float:

@@ -33,7 +33,7 @@ class Delegate:
 class XnnpackGraph:
     """Collects values and nodes in execution order; `finish` gives the delegate's data.
 
-    One input, one output. Values are numbered as they are defined, nodes as ExecuTorch's exporter numbers the torch
+    One input. Values are numbered as they are defined, nodes as ExecuTorch's exporter numbers the torch
     operators that they stand for: the files are then equal to the exporter's, byte for byte.
     """
 
@@ -62,9 +62,9 @@ class XnnpackGraph:
         return number
 
     def output(self, dims: Sequence[int], quantisation: Quantisation | None = None) -> int:
-        """The value that the caller gets."""
+        """A value that the caller gets, after those that were asked for before."""
         flags = self._constants.XNN_VALUE_FLAG_EXTERNAL_OUTPUT
-        number = self._activation(dims, quantisation, external=1, flags=flags)
+        number = self._activation(dims, quantisation, external=1 + len(self._graph.output_ids), flags=flags)
         self._graph.output_ids.append(number)
         return number
 

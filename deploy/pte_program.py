@@ -38,8 +38,9 @@ class TensorShape:
         return -(-size // _MEMORY_ALIGNMENT) * _MEMORY_ALIGNMENT
 
 
-def write_program(delegate: Delegate, source: TensorShape, target: TensorShape) -> bytes:
-    """The .pte of a program `forward(source) -> target` that is one call of the XNNPACK delegate.
+def write_program(delegate: Delegate, source: TensorShape, targets: Sequence[TensorShape]) -> bytes:
+    """The .pte of a program `forward(source) -> targets` that is one call of the XNNPACK delegate; of several targets
+    it gives a tuple.
 
     Byte for byte what `to_edge_transform_and_lower(...).to_executorch()` writes with its default configuration.
     """
@@ -51,7 +52,8 @@ def write_program(delegate: Delegate, source: TensorShape, target: TensorShape) 
         from executorch.exir._serialize._program import PTEFile, serialize_pte_binary
         from executorch.exir.version import EXECUTORCH_SCHEMA_VERSION
 
-    offsets = _plan((source, target))
+    tensors = (source, *targets)
+    offsets = _plan(tensors)
     values = [
         schema.EValue(
             schema.Tensor(
@@ -66,20 +68,20 @@ def write_program(delegate: Delegate, source: TensorShape, target: TensorShape) 
                 shape_dynamism=schema.TensorShapeDynamism.STATIC,
             )
         )
-        for tensor, offset in zip((source, target), offsets, strict=True)
+        for tensor, offset in zip(tensors, offsets, strict=True)
     ]
-    call = schema.Instruction(schema.DelegateCall(delegate_index=0, args=[0, 1]))
+    call = schema.Instruction(schema.DelegateCall(delegate_index=0, args=list(range(len(tensors)))))
     location = schema.BackendDelegateDataReference(schema.DataLocation.INLINE, 0)
     plan = schema.ExecutionPlan(
         name="forward",
-        container_meta_type=schema.ContainerMetadata(*_call_signature()),
+        container_meta_type=schema.ContainerMetadata(*_call_signature(len(targets))),
         values=values,
         inputs=[0],
-        outputs=[1],
+        outputs=list(range(1, len(tensors))),
         chains=[schema.Chain(inputs=[], outputs=[], instructions=[call], stacktrace=None)],
         operators=[],
         delegates=[schema.BackendDelegate(XnnpackBackend.__name__, location, compile_specs=[])],
-        non_const_buffer_sizes=[0, source.bytes + target.bytes + _XNNPACK_PADDING],
+        non_const_buffer_sizes=[0, sum(tensor.bytes for tensor in tensors) + _XNNPACK_PADDING],
     )
     program = schema.Program(
         version=EXECUTORCH_SCHEMA_VERSION,
@@ -117,9 +119,9 @@ def _plan(tensors: Sequence[TensorShape]) -> list[int]:
     return offsets
 
 
-def _call_signature() -> tuple[str, str]:
+def _call_signature(targets: int) -> tuple[str, str]:
     """How `forward(tensor)` is called and what it returns, as torch writes such trees."""
     from torch.utils import _pytree as pytree
 
-    arguments, result = pytree.tree_structure(((0,), {})), pytree.tree_structure(0)
+    arguments, result = pytree.tree_structure(((0,), {})), pytree.tree_structure(0 if targets == 1 else (0,) * targets)
     return pytree.treespec_dumps(arguments), pytree.treespec_dumps(result)

@@ -1,6 +1,6 @@
 """A .pte file written straight from torch modules, in milliseconds, as ExecuTorch's exporter would make it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -56,45 +56,72 @@ def write_pte(
     chain = [(op, module) for op, module in zip(ops, modules, strict=True) if op.kind != "zero"]
     if not chain:
         raise InputError("a program of nothing but Zero computes nothing and cannot be written")
-    first, last = chain[0][0], chain[-1][0]
+    return _write([chain], channels_last, None if quantised is None else [quantised])
+
+
+def write_copies(
+    op: OpSpec,
+    modules: "Sequence[nn.Module]",
+    *,
+    channels_last: bool,
+    quantised: Sequence[Quantised] | None = None,
+) -> bytes:
+    """A program of one operator so often, each on the one input and with an output of its own, in their order.
+
+    modules, quantised: of each copy, as `write_pte` takes them; the input is quantised alike for all.
+    """
+    return _write([[(op, module)] for module in modules], channels_last, quantised)
+
+
+def _write(
+    branches: "Sequence[list[tuple[OpSpec, nn.Module]]]", channels_last: bool, quantised: Sequence[Quantised] | None
+) -> bytes:
+    """A program of chains side by side, on one input and with equal shapes at both ends."""
+    first, last = branches[0][0][0], branches[0][-1][0]
     writer = _Writer(quantised)
     if first.kind == "empty":
-        writer.empty()
+        writer.empties(len(branches))
     else:
-        writer.begin(first, channels_last, layers=sum(map(_layers, (op for op, _ in chain))))
-        for index, (op, module) in enumerate(chain, start=1):
-            writer.operator(op, folded(module), ends=index == len(chain) and channels_last)
-        writer.end(last, channels_last)
-    integers = quantised is not None and quantised.integer_surface
+        writer.begin(first, channels_last, layers=sum(_layers(op) for chain in branches for op, _ in chain))
+        for number, chain in enumerate(branches):
+            writer.branch(number)
+            for index, (op, module) in enumerate(chain, start=1):
+                writer.operator(op, folded(module), ends=index == len(chain) and channels_last)
+            writer.end(last, channels_last)
+    integers = quantised is not None and quantised[0].integer_surface
     source = TensorShape((1, first.in_channels, first.resolution, first.resolution), channels_last, integers)
     if last.kind == "classifier":
         target = TensorShape((1, last.out_channels), False, integers)
     else:
         size = last.out_resolution
         target = TensorShape((1, last.out_channels, size, size), channels_last, integers)
-    return write_program(writer.graph.finish(), source, target)
+    return write_program(writer.graph.finish(), source, [target] * len(branches))
 
 
 class _Writer:
-    """Writes operators one after another; `current` is the value that the next one takes."""
+    """Writes operators one after another; `current` is the value that the next one takes. quantised: of each branch."""
 
-    def __init__(self, quantised: Quantised | None) -> None:
+    def __init__(self, quantised: Sequence[Quantised] | None) -> None:
         self.graph = XnnpackGraph()
         self._quantised = quantised
-        self._activations = iter(quantised.activations if quantised else ())
+        self._activations: Iterator[Quantisation] = iter(())
         # Whether the last node gives the caller's own value, with no conversion after it.
-        self._direct = quantised is None or quantised.integer_surface
+        self._direct = quantised is None or quantised[0].integer_surface
 
-    def empty(self) -> None:
-        """One ReLU6 of one number."""
-        quantisation = self._next_quantisation() if self._direct else None
-        result = self.graph.output((1, 1, 1, 1), quantisation)
-        self.graph.clamp(self.graph.input((1, 1, 1, 1), quantisation), result, RELU6)
+    def empties(self, count: int) -> None:
+        """So many times a ReLU6 of the one number that comes in."""
+        quantisation = self._quantised[0].activations[0] if self._quantised and self._direct else None
+        source: int | None = None
+        for _ in range(count):
+            result = self.graph.output((1, 1, 1, 1), quantisation)
+            if source is None:
+                source = self.graph.input((1, 1, 1, 1), quantisation)
+            self.graph.clamp(source, result, RELU6)
 
     def begin(self, op: OpSpec, channels_last: bool, *, layers: int) -> None:
-        """The input, up to where `op` takes it. layers: how many weights the whole chain has."""
+        """The input, up to where `op` takes it. layers: how many weights all branches have."""
         dims = _image(op.in_channels, op.resolution, channels_last)
-        quantisation = self._next_quantisation()
+        quantisation = None if self._quantised is None else self._quantised[0].activations[0]
         if self._quantised is not None:
             self.graph.skip(layers)  # the exporter's graph begins with a dequantisation of each weight
         self.current = _Value(self.graph.input(dims, quantisation if self._direct else None), quantisation)
@@ -104,6 +131,13 @@ class _Writer:
             self.current = _Value(integers, quantisation)
         if not channels_last:
             self._transpose(_image(op.in_channels, op.resolution, channels_last=True), TO_CHANNELS_LAST)
+        self._source = self.current
+
+    def branch(self, number: int) -> None:
+        """Go on at the input, with what the values of a branch stand for."""
+        self.current = self._source
+        if self._quantised is not None:
+            self._activations = iter(self._quantised[number].activations[1:])
 
     def operator(self, op: OpSpec, plain: "nn.Module", *, ends: bool) -> None:
         """One operator, its batch norms folded. ends: whether its last node's output is the program's."""

@@ -1,6 +1,7 @@
 """Operators and networks with made-up but realistic weights: what is measured when nothing is trained yet."""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +21,8 @@ SAMPLE_VERSION = 1
 """Raise it whenever the weights or the input drawn for an operator change: caches of operator files are keyed by it."""
 
 INPUT, REFERENCE = "input.bin", "reference.bin"
-"""An operator file's input, and the output that torch computes for it, in the folder of the model."""
+"""An operator file's input, and the output that torch computes for it, in the folder of the model; of several copies
+see `reference_names`."""
 
 # So many values of every channel, at least, stand behind a batch norm's statistics.
 _STATISTICS_PIXELS = 512
@@ -41,30 +43,53 @@ def operator_sample(op: OpSpec, seed: int) -> OperatorSample:
 
     Raises InputError for `zero`, which leaves nothing to run.
     """
+    (sample,) = operator_copies(op, seed, 1)
+    return sample
+
+
+def operator_copies(op: OpSpec, seed: int, copies: int) -> list[OperatorSample]:
+    """The operator so many times, on one input, each with weights of its own; the first is `operator_sample`'s.
+
+    Raises InputError as that does.
+    """
     import torch
-    from torch import nn
 
     if op.kind == "zero":
         raise InputError(f"{op.key}: Zero runs nothing, so there is no file to make of it")
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(_derived(seed, op.key))
-        if op.kind == "empty":
-            module: nn.Module = nn.ReLU6()
-        else:
-            from search.operators import build_operator
-
-            module = build_operator(op)
-        _randomise(module, op.in_channels, op.resolution, op.out_resolution)
+        modules = [_module(op)]
         value = torch.randn(1, op.in_channels, op.resolution, op.resolution)
-        return OperatorSample(module, value, module(value).contiguous())
+        for number in range(1, copies):
+            torch.manual_seed(_derived(seed, f"{op.key}/{number}"))
+            modules.append(_module(op))
+        return [OperatorSample(module, value, module(value).contiguous()) for module in modules]
 
 
-def store_tensors(sample: OperatorSample, folder: Path, *, channels_last: bool) -> None:
-    """Write a sample's input and output as raw little-endian numbers: [1, H, W, C] if `channels_last`, else as torch.
+def _module(op: OpSpec) -> "nn.Module":
+    from torch import nn
+
+    if op.kind == "empty":
+        module: nn.Module = nn.ReLU6()
+    else:
+        from search.operators import build_operator
+
+        module = build_operator(op)
+    _randomise(module, op.in_channels, op.resolution, op.out_resolution)
+    return module
+
+
+def reference_names(copies: int) -> tuple[str, ...]:
+    """The files that hold the outputs expected of an operator's copies, in their order."""
+    return (REFERENCE,) if copies == 1 else tuple(f"reference{number}.bin" for number in range(copies))
+
+
+def store_tensors(image: "Tensor", outputs: "Sequence[Tensor]", folder: Path, *, channels_last: bool) -> None:
+    """Write an input and its outputs as raw little-endian numbers: [1, H, W, C] if `channels_last`, else as torch.
 
     Not synced one by one: whoever reads them compares their hashes.
     """
-    for name, tensor in ((INPUT, sample.input), (REFERENCE, sample.output)):
+    for name, tensor in zip((INPUT, *reference_names(len(outputs))), (image, *outputs), strict=True):
         value = tensor.permute(0, 2, 3, 1) if channels_last and tensor.ndim == 4 else tensor
         array: NDArray[np.generic] = value.contiguous().numpy()
         (folder / name).write_bytes(array.astype(array.dtype.newbyteorder("<")).tobytes())

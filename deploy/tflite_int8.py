@@ -92,7 +92,7 @@ def write_int8(model: IntegerGraph) -> bytes:
         inputs = [tensors[index] for index in layer.inputs]
         add_operator(builder, layer, [*inputs, *constants], output, VERSIONS[layer.kind])
         tensors.append(output)
-    return builder.finish(tensors[0], tensors[-1])
+    return builder.finish(tensors[0], [tensors[index] for index in graph.outputs])
 
 
 def activation_quantisation(low: float, high: float) -> Quantisation:

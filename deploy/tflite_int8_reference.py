@@ -15,7 +15,13 @@ if TYPE_CHECKING:
 
 
 def integer_output(model: IntegerGraph, image: NDArray[np.int8]) -> NDArray[np.int8]:
-    """The model's output for one input [1, H, W, C].
+    """What a model of one output answers; see `integer_outputs`."""
+    (only,) = integer_outputs(model, image)
+    return only
+
+
+def integer_outputs(model: IntegerGraph, image: NDArray[np.int8]) -> list[NDArray[np.int8]]:
+    """The model's outputs for one input [1, H, W, C].
 
     Sums are exact (float64 holds every one of them). A sum is brought to the output's scale in float32 and rounded to
     the nearest integer, halves to even, as XNNPACK does it (its `fp32` requantisation). Other kernels, and XNNPACK's
@@ -31,9 +37,14 @@ def integer_output(model: IntegerGraph, image: NDArray[np.int8]) -> NDArray[np.i
             inputs = [values[index] for index in layer.inputs]
             scales = [model.values[index].scale for index in layer.inputs]
             values.append(_layer(layer, inputs, scales, made, weights))
-    steps = values[-1] + model.values[-1].zero_point
-    last = steps.permute(0, 2, 3, 1) if steps.ndim == 4 else steps
-    output: NDArray[np.int8] = last.contiguous().numpy().astype(np.int8)
+    return [_stored(values[index], model.values[index]) for index in model.graph.outputs]
+
+
+def _stored(value: "Tensor", quantisation: Quantisation) -> NDArray[np.int8]:
+    """A value as it lies in memory."""
+    steps = value + quantisation.zero_point
+    in_order = steps.permute(0, 2, 3, 1) if steps.ndim == 4 else steps
+    output: NDArray[np.int8] = in_order.contiguous().numpy().astype(np.int8)
     return output
 
 

@@ -1,7 +1,7 @@
 """A chain of operators as the layers of a .tflite graph: those that onnx2tf would choose, in float32."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -48,10 +48,12 @@ class Layer:
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """A model of one input and one output. input_shape: [1, H, W, C]; the last layer's output is the model's."""
+    """A model of one input. input_shape: [1, H, W, C]. outputs: the values that the model gives, numbered as in
+    `Layer.inputs`, in the order in which their layers stand."""
 
     input_shape: tuple[int, ...]
     layers: tuple[Layer, ...]
+    outputs: tuple[int, ...]
 
 
 def graph_of(ops: Sequence[OpSpec], modules: "Sequence[nn.Module]") -> Graph:
@@ -82,7 +84,28 @@ def graph_of(ops: Sequence[OpSpec], modules: "Sequence[nn.Module]") -> Graph:
                 plain = folded(module)
                 assert isinstance(plain.body, nn.Sequential)
                 layers += _convolutions(op, plain.body, len(layers), name, output)
-    return Graph((1, first.resolution, first.resolution, first.in_channels), tuple(layers))
+    return Graph((1, first.resolution, first.resolution, first.in_channels), tuple(layers), (len(layers),))
+
+
+def side_by_side(graphs: Sequence[Graph]) -> Graph:
+    """Graphs of one input shape as one, each on the one input, with the outputs of all, in their order."""
+    if len(graphs) == 1:
+        return graphs[0]
+    layers: list[Layer] = []
+    outputs: list[int] = []
+    for number, graph in enumerate(graphs):
+        before = len(layers)
+        outputs += [before + value for value in graph.outputs]
+        layers += [
+            replace(
+                layer,
+                inputs=tuple(value and before + value for value in layer.inputs),
+                name=f"copy{number:03d}.{layer.name}",
+                output=f"{layer.output}{number}" if layer.output == OUTPUT_NAME else f"copy{number:03d}.{layer.output}",
+            )
+            for layer in graph.layers
+        ]
+    return Graph(graphs[0].input_shape, tuple(layers), tuple(outputs))
 
 
 def same_as_symmetric(resolution: int, kernel: int, stride: int) -> bool:

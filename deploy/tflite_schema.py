@@ -113,10 +113,10 @@ class TfliteBuilder:
             operator.builtinOptions = table
         self._graph.operators.append(operator)
 
-    def finish(self, model_input: int, model_output: int) -> bytes:
+    def finish(self, model_input: int, model_outputs: Sequence[int]) -> bytes:
         """The file, with its signature. Raises ExportError when it would pass the format's 2 GiB."""
         self._graph.inputs = np.array([model_input], np.int32)
-        self._graph.outputs = np.array([model_output], np.int32)
+        self._graph.outputs = np.array(model_outputs, np.int32)
         _sign(self._model)
         return _pack(self._model)
 
@@ -151,6 +151,8 @@ def with_signature(content: bytes) -> bytes:
     Raises ExportError when `content` is not a .tflite model of one subgraph, one input and one output.
     """
     model = _unpack(content)
+    if len(model.subgraphs) != 1 or len(model.subgraphs[0].outputs) != 1:
+        raise ExportError("a model of one subgraph and one output was expected from the converter")
     _sign(model)
     return _pack(model)
 
@@ -196,13 +198,14 @@ def _sign(model: Any) -> None:
     from ai_edge_litert import schema_py_generated as schema
 
     graph = model.subgraphs[0]
-    if len(model.subgraphs) != 1 or len(graph.inputs) != 1 or len(graph.outputs) != 1:
-        raise ExportError("a model of one subgraph, one input and one output was expected from the converter")
+    if len(graph.inputs) != 1:
+        raise ExportError("a model of one input was expected from the converter")
     signature = schema.SignatureDefT()
     signature.signatureKey = SIGNATURE
     signature.subgraphIndex = 0
     signature.inputs = [_named(INPUT_NAME, graph.inputs[0])]
-    signature.outputs = [_named(OUTPUT_NAME, graph.outputs[0])]
+    names = [OUTPUT_NAME] if len(graph.outputs) == 1 else [f"{OUTPUT_NAME}{n}" for n in range(len(graph.outputs))]
+    signature.outputs = [_named(name, index) for name, index in zip(names, graph.outputs, strict=True)]
     model.signatureDefs = [signature]
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from deploy.tflite_layers import LINEAR, Layer, graph_of
+from deploy.tflite_layers import LINEAR, Graph, Layer, graph_of
 from deploy.tflite_schema import INPUT_NAME, TfliteBuilder
 from latency.opspec import OpSpec
 
@@ -16,7 +16,11 @@ WRITER_VERSION = 2
 
 def write_tflite(ops: Sequence[OpSpec], modules: "Sequence[nn.Module]") -> bytes:
     """A float32 model (NHWC, batch 1) of a chain of operators; see `tflite_layers.graph_of`, and for its errors."""
-    graph = graph_of(ops, modules)
+    return write_graph(graph_of(ops, modules))
+
+
+def write_graph(graph: Graph) -> bytes:
+    """A graph as a float32 model."""
     builder = TfliteBuilder("PocketNAS")
     values = [builder.tensor(INPUT_NAME, graph.input_shape)]
     for layer in graph.layers:
@@ -28,7 +32,7 @@ def write_tflite(ops: Sequence[OpSpec], modules: "Sequence[nn.Module]") -> bytes
         output = builder.tensor(layer.output, layer.shape)
         add_operator(builder, layer, [*inputs, *constants], output)
         values.append(output)
-    return builder.finish(values[0], values[-1])
+    return builder.finish(values[0], [values[index] for index in graph.outputs])
 
 
 def add_operator(builder: TfliteBuilder, layer: Layer, inputs: Sequence[int], output: int, version: int = 1) -> None:
