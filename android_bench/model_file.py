@@ -42,8 +42,9 @@ def check_file(artifact: Artifact) -> None:
 
 
 def precision_of(artifact: Artifact) -> Precision | None:
-    """What a .tflite file computes in: int8 where it holds int8 weights, else fp16 where it holds fp16 weights, else
-    fp32. None for a .pte file, whose delegates keep their numbers to themselves. Raises InputError as `check_file`."""
+    """What a .tflite file computes in: int8 where it holds int8 weights (int8-dynamic where only they are int8), else
+    fp16 where it holds fp16 weights, else fp32. None for a .pte file, whose delegates keep their numbers to themselves.
+    Raises InputError as `check_file`."""
     if artifact.runtime != "tflite":
         return None
     check_file(artifact)
@@ -51,14 +52,14 @@ def precision_of(artifact: Artifact) -> Precision | None:
 
     content = read_bytes(artifact.path, what="the model", max_bytes=MAX_MODEL_BYTES)
     model = schema.ModelT.InitFromPackedBuf(content, 0)
-    held = {
-        tensor.type
-        for graph in model.subgraphs
-        for tensor in graph.tensors
-        if 0 <= tensor.buffer < len(model.buffers) and model.buffers[tensor.buffer].data is not None
-    }
+    held: set[int] = set()
+    computed: set[int] = set()
+    for graph in model.subgraphs:
+        for tensor in graph.tensors:
+            stored = 0 <= tensor.buffer < len(model.buffers) and model.buffers[tensor.buffer].data is not None
+            (held if stored else computed).add(tensor.type)
     if schema.TensorType.INT8 in held:
-        return "int8"
+        return "int8" if schema.TensorType.INT8 in computed else "int8-dynamic"
     return "fp16" if schema.TensorType.FLOAT16 in held else "fp32"
 
 

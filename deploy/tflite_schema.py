@@ -117,8 +117,8 @@ class TfliteBuilder:
         """The file, with its signature. Raises ExportError when it would pass the format's 2 GiB."""
         self._graph.inputs = np.array([model_input], np.int32)
         self._graph.outputs = np.array(model_outputs, np.int32)
-        _sign(self._model)
-        return _pack(self._model)
+        sign(self._model)
+        return pack(self._model)
 
     def _add(self, name: str, shape: Sequence[int], kind: int, buffer: int, quantisation: Quantisation | None) -> int:
         tensor = self._schema.TensorT()
@@ -150,11 +150,11 @@ def with_signature(content: bytes) -> bytes:
 
     Raises ExportError when `content` is not a .tflite model of one subgraph, one input and one output.
     """
-    model = _unpack(content)
+    model = unpack(content)
     if len(model.subgraphs) != 1 or len(model.subgraphs[0].outputs) != 1:
         raise ExportError("a model of one subgraph and one output was expected from the converter")
-    _sign(model)
-    return _pack(model)
+    sign(model)
+    return pack(model)
 
 
 def read_operators(content: bytes) -> list[TfliteOperator]:
@@ -162,7 +162,7 @@ def read_operators(content: bytes) -> list[TfliteOperator]:
     from ai_edge_litert import schema_py_generated as schema
 
     names = {value: name for name, value in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
-    model = _unpack(content)
+    model = unpack(content)
     tensors = model.subgraphs[0].tensors
     found = []
     for operator in model.subgraphs[0].operators:
@@ -186,7 +186,7 @@ def read_operators(content: bytes) -> list[TfliteOperator]:
     return found
 
 
-def _unpack(content: bytes) -> Any:
+def unpack(content: bytes) -> Any:
     from ai_edge_litert import schema_py_generated as schema
 
     if content[4:8] != FILE_IDENTIFIER:
@@ -194,7 +194,7 @@ def _unpack(content: bytes) -> Any:
     return schema.ModelT.InitFromPackedBuf(bytearray(content), 0)
 
 
-def _sign(model: Any) -> None:
+def sign(model: Any) -> None:
     from ai_edge_litert import schema_py_generated as schema
 
     graph = model.subgraphs[0]
@@ -218,7 +218,7 @@ def _named(name: str, index: int) -> Any:
     return entry
 
 
-def _pack(model: Any) -> bytes:
+def pack(model: Any) -> bytes:
     import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
 

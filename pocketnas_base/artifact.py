@@ -8,7 +8,8 @@ from pocketnas_base.errors import InputError
 from pocketnas_base.files import sha256_file
 
 Runtime = Literal["tflite", "executorch"]
-Precision = Literal["fp32", "fp16", "int8"]
+Precision = Literal["fp32", "fp16", "int8", "int8-dynamic"]
+"""`int8`: weights and activations, ranges known beforehand. `int8-dynamic`: int8 weights, activations as they come."""
 Delegate = Literal["cpu", "gpu", "nnapi"]
 """What a model is asked to run on; `nnapi` is Android's way to a phone's NPU."""
 
