@@ -50,23 +50,18 @@ def recalibrate(
     """
     was_training = module.training
     norms = [layer for layer in module.modules() if isinstance(layer, nn.BatchNorm2d)]
-    momenta = [norm.momentum for norm in norms]
     found = [_Moments(norm) for norm in norms]
     handles: list[RemovableHandle] = []
     module.eval()
     try:
         for norm, moments in zip(norms, found, strict=True):
             norm.train()
-            # Momentum 0 leaves the running statistics alone until the end.
-            norm.momentum = 0.0
             handles.append(norm.register_forward_pre_hook(moments.take))
         for images in batches:
             (forward or module)(images)
     finally:
         for handle in handles:
             handle.remove()
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
         module.train(was_training)
     for moments in found:
         if moments.count:

@@ -115,7 +115,7 @@ def teacher_of(context: RunContext, student: Architecture, progress: Progress) -
     assert config.weights is not None
     return network_teacher(
         load_architecture(config.architecture),
-        Path(config.weights),
+        Path(config.weights).expanduser(),
         student,
         weight=config.weight,
         temperature=config.temperature,

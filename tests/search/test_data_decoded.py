@@ -15,6 +15,7 @@ from search.augment import Augmentation
 from search.data.batches import TrainingBatches
 from search.data.dataset import ImageData
 from search.data.decode import decode_images
+from search.data.decoded import decoded
 from search.data.folder import read_folder
 from search.data.load import load_data
 
@@ -146,6 +147,21 @@ def test_large_sources_are_known_by_size_and_time_of_change(
         with pytest.raises(DataError):
             read(source)
         file.write_bytes(content)
+
+
+def test_the_files_room_is_taken_before_anything_is_written(own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A write to a mapped file without room on the disk would end the process, and no line would say why."""
+    without_room_in_memory(monkeypatch)
+    room: list[int] = []
+
+    def look(_pixels: object) -> ImageData:
+        (file,) = (own_cache / "decoded").iterdir()
+        room.append(file.stat().st_blocks * 512)
+        raise DataError("seen")
+
+    with pytest.raises(DataError, match="seen"):
+        decoded("key", (100, 3, 64, 64), "source", look)
+    assert room[0] >= 100 * 3 * 64 * 64
 
 
 def test_more_images_than_were_announced_are_refused() -> None:

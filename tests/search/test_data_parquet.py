@@ -99,6 +99,11 @@ def test_one_file_is_divided_class_by_class(tmp_path: Path):
     data = load_data(str(path), resolution=8, channels=1)
     assert torch.bincount(data.test_labels).tolist() == [2, 4]
     assert data.name == "all"
+    # The image of row i is grey of value i.
+    for images, labels in ((data.train_images, data.train_labels), (data.test_images, data.test_labels)):
+        rows = images[:, 0, 0, 0].tolist()
+        assert rows == sorted(rows)
+        assert [int(row >= 10) for row in rows] == labels.tolist()
 
 
 def test_the_second_reading_comes_from_the_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -223,6 +223,19 @@ def test_the_finished_network_has_the_averaged_weights_and_the_datas_statistics(
     assert not finished.training
 
 
+def test_the_average_follows_the_weights_of_every_step(fashion: ImageData) -> None:
+    training = new_training(fashion, ema_decay=0.35)
+    assert training.average is not None
+    expected = [parameter.detach().double() for parameter in training.network.parameters()]
+    for number in range(6):
+        training.step(number)
+        decay = min(0.35, (1 + number) / (10 + number))
+        weights = [parameter.detach().double() for parameter in training.network.parameters()]
+        expected = [decay * held + (1 - decay) * now for held, now in zip(expected, weights, strict=True)]
+    for average, value in zip(training.average.averages, expected, strict=True):
+        torch.testing.assert_close(average.double(), value, rtol=1e-4, atol=1e-6)
+
+
 def test_without_average_and_recalibration_the_finished_network_is_the_trained_one(fashion: ImageData) -> None:
     training = new_training(fashion)
     training.step(0)
