@@ -27,7 +27,9 @@ class Fronts:
         self.histories: list[list[Scored]] = [[] for _ in problems]
         self._weight_steps = one_shot.steps
         self.one_shot = OneShot(problems[0], one_shot)
-        self._births = [Births(problem, settings) for problem in problems]
+        # Each once now, so that a target out of reach is refused before the training; then one at a time, for memory.
+        for number in reversed(range(len(problems))):
+            self._turn = number, Births(problems[number], settings)
         self.total_steps = one_shot.steps + len(problems) * settings.evaluations
         asked = [asdict(one_shot), asdict(settings), [problem.fingerprint for problem in problems]]
         self.fingerprint = job_fingerprint(problems[0], self.name, asked)
@@ -39,7 +41,9 @@ class Fronts:
             return point
         which = (number - self._weight_steps) // self.settings.evaluations
         history = self.histories[which]
-        choices = self._births[which].next(history)
+        if self._turn[0] != which:
+            self._turn = which, Births(self.problems[which], self.settings)
+        choices = self._turn[1].next(history)
         accuracy = self._known().get(choices)
         if accuracy is None:
             self.ledger, accuracy = self.one_shot.score(choices, self.ledger)
