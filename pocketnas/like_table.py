@@ -77,7 +77,7 @@ def measure_like_table(
         op: Job(f"table-{op.key}", file.artifact, (file.input_path,), (file.reference_path,), file.max_output_error)
         for op, file in files.items()
     }
-    # A median over a shorter while finds a quieter one: witnesses have to be timed for as long as the table's rows were.
+    # A median over a shorter while finds a quieter one: witnesses are timed for as long as the table's rows were.
     timed = replace(protocol, min_ns=operators_on(device).min_ns)
     best: LikeTable | None = None
     for attempt in range(SESSIONS):
