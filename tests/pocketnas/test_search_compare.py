@@ -126,6 +126,17 @@ def test_without_the_table_or_the_device_the_family_is_left_out_aloud(tmp_path: 
     assert "leave mobilenet-v2 out of --methods" in named.stderr
 
 
+def test_a_family_that_does_not_reach_the_target_is_refused_by_name_and_left_out_otherwise(tmp_path: Path) -> None:
+    config = write_run(tmp_path)
+    config.write_text(config.read_text().replace("[0.5, 1.0, 1.5, 2.0]", "[1.5, 2.0]"))
+    words = ("search", "compare", config, "--runs", tmp_path / "runs")
+    named = program(*words, "--methods", "mobilenet-v2")
+    assert named.returncode == 2
+    assert "lies outside the family, whose fastest takes" in named.stderr.splitlines()[-1]
+    done = program(*words, "--json")
+    assert "give more baseline.multipliers" in json.loads(done.stdout)["left_out"]["mobilenet-v2"]
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [

@@ -64,7 +64,9 @@ def test_called_again_it_answers_the_same(derived: tuple[Path, dict[str, Any]]) 
     assert json.loads(done.stdout) == document
     shown = program("search", folder / "runs" / "small", "--targets", targets)
     assert f"drawn: {document['page']}" in shown.stdout
-    assert sum(line.startswith("│") for line in shown.stdout.splitlines()) == 3
+    rows = [line.split() for line in shown.stdout.splitlines() if line.startswith("│")]
+    for row, network in zip(rows, document["fronts"][0]["networks"], strict=True):
+        assert row[1:6:2] == [f"{network['target_ms']:g}", f"{network['latency_ms']:.3f}", f"{network['top1']:.2f}"]
 
 
 def test_several_tables_are_several_fronts_of_one_supernet(tmp_path: Path) -> None:
