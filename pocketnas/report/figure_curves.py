@@ -69,6 +69,8 @@ def search_figures(record: RunRecord) -> list[Figure]:
     entropy = Series(_series(curve, lambda p: p.entropy), "own")
     weight = Series(_series(curve, lambda p: p.latency_weight), "own")
     rate = Series(_series(curve, lambda p: p.learning_rate), "own")
+    reward = Series(_series(curve, lambda p: p.reward), "held", noisy=True)
+    baseline = Series(_series(curve, lambda p: p.reward_baseline), "own")
     panels = [
         Panel("Cross entropy", (loss, held_loss), _last(loss), warm),
         Panel("Accuracy of a sampled path, %", (accuracy, held_accuracy), _last(accuracy), warm, span=(None, 100.0)),
@@ -82,6 +84,7 @@ def search_figures(record: RunRecord) -> list[Figure]:
         ),
         Panel("Entropy of the paths, 1 = undecided", (entropy,), _last(entropy), warm, span=(0.0, 1.0)),
         Panel("Weight of latency in the loss", (weight,), _last(weight), warm, span=(0.0, None)),
+        Panel("Reward of sampled networks, and its baseline", (baseline, reward), _last(baseline), warm),
         Panel("Learning rate of the weights", (rate,), "", warm, span=(0.0, None)),
     ]
     return [_figure(panel) for panel in panels if any(series.points for series in panel.series)]

@@ -33,6 +33,8 @@ class CurvePoint(_Record):
     latency_weight: float | None = None
     arch_loss: float | None = None
     arch_accuracy: float | None = None
+    reward: float | None = None
+    reward_baseline: float | None = None
 
 
 Curve = Annotated[tuple[CurvePoint, ...], Field(max_length=MAX_POINTS)]
@@ -46,11 +48,13 @@ class EdgeRecord(_Record):
 
 
 class SearchRecord(_Record):
-    """search/result.json. probabilities: one row an edge, as long as its candidates or padded with zeros."""
+    """search/result.json. probabilities: one row an edge, as long as its candidates or padded with zeros. mode: unsaid
+    by versions that had one alone."""
 
     target_ms: Milliseconds
     predicted_ms: Milliseconds
     loss: Text
+    mode: Text = "two-path"
     warmup_steps: Count
     steps: Count
     edges: tuple[EdgeRecord, ...] = Field(min_length=1, max_length=4096)
@@ -67,6 +71,13 @@ class SearchRecord(_Record):
             if index >= count or len(row) < count or any(row[count:]):
                 raise ValueError(f"the probabilities or the choice of edge {edge.name!r} do not fit its candidates")
         return self
+
+    @property
+    def latency_enters(self) -> str:
+        """Where latency has its say, for a caption."""
+        if any(point.reward is not None for point in self.curve):
+            return f"latency in the reward of {self.mode}"
+        return f"latency in the loss by {self.loss}, mode {self.mode}"
 
 
 class TrainedNetwork(_Record):

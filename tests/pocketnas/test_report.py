@@ -612,6 +612,24 @@ def test_run_without_architecture_batches_or_curves_still_renders(run_dir: Path)
     assert page(run_dir).open == []
 
 
+def test_a_search_by_reward_says_so_and_draws_it(finished: Path, run_dir: Path) -> None:
+    def rewarded(search: dict) -> None:  # type: ignore[type-arg]
+        search["mode"] = "tunas"
+        for point in search["curve"]:
+            del point["latency_weight"]
+            if "arch_loss" in point:
+                point |= {"reward": point["arch_accuracy"] - 0.01, "reward_baseline": 0.8}
+
+    assert "latency in the loss by add#linear, mode two-path" in page(finished).said
+    assert "Reward of sampled networks" not in page(finished).said
+    edit(run_dir / "search" / "result.json", rewarded)
+    write_report(run_dir)
+    said = page(run_dir).said
+    assert "latency in the reward of tunas" in said
+    assert "Reward of sampled networks, and its baseline" in said
+    assert "Weight of latency in the loss" not in said
+
+
 def test_numbers_are_written_without_exponents() -> None:
     written = [number(value) for value in (0.0312, 0.4377, 12.34, 1234.4, 0.99996, 0.0, -0.5, 1e-9)]
     assert written == ["0.0312", "0.438", "12.3", "1234", "1.00", "0", f"{MINUS}0.500", "<0.00001"]
