@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from latency.predict import CostModel
-from pocketnas_base.errors import InputError
+from pocketnas_base.errors import InputError, PocketNASError
 from search.data.batches import TrainingBatches
 from search.data.dataset import ImageData, split
 from search.latency_loss import LatencyLoss
@@ -292,6 +292,14 @@ def test_after_a_failed_architecture_step_the_weights_can_still_be_trained(
     with pytest.raises(Killed):
         search.architecture_step(0)
     assert all(parameter.requires_grad for parameter in search.supernet.parameters())
+
+
+@pytest.mark.parametrize("mode", ["two-path", "reinforce"])
+def test_a_search_that_has_lost_its_numbers_stops_in_one_line(fashion: ImageData, tmp_path: Path, mode: str) -> None:
+    search = new_search(fashion, mode=mode, hold_target=False, warmup_learning_rate=1e30)
+    with pytest.raises(PocketNASError, match=r"the loss is no number any more at step \d; give lower") as caught:
+        run_steps(search, tmp_path / "checkpoint", lambda *_: None, "steps")
+    assert len(str(caught.value).splitlines()) == 1
 
 
 EVEN_MS = COSTS.fixed_ms + sum(sum(row) / len(row) for row in COSTS.candidate_ms)
