@@ -32,6 +32,7 @@ from pocketnas.searches.names import SEARCHES, Method, SearchMethod
 from pocketnas.searches.standing import Bounded, Spent, cost_ratio, latency_ratio, points_above
 from pocketnas.searches.statistics import Estimate, mean_of
 from pocketnas.stages.context import RunContext
+from pocketnas_base.errors import PocketNASError
 from pocketnas_base.files import read_json, sha256_bytes, write_json
 from search.architecture import Architecture, assemble
 from search.strategies.front import Point
@@ -57,6 +58,7 @@ def main() -> None:
     arguments = parser.parse_args()
     seeds = arguments.seeds or (2 if arguments.quick else 3)
     directory = opened(CONFIGS["quick" if arguments.quick else arguments.data], arguments)
+    RunContext(directory).torch_device()  # no GPU where one is asked for: said before hours of measuring
     if not directory.is_done("table"):
         run_one(directory, "table")
     bench = Headline(Contest(RunContext(directory)), range(seeds))
@@ -262,4 +264,7 @@ def shown(estimate: dict[str, float | None], form: str) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except PocketNASError as error:
+        raise SystemExit(f"headline: {error}") from None

@@ -29,6 +29,7 @@ def compare_searches(run_or_config: Path, runs: Path, methods: str | None, seeds
     if not 1 <= seeds <= MAX_SEEDS:
         raise InputError(f"--seeds takes 1 to {MAX_SEEDS}, not {seeds}")
     directory = find_run(run_or_config, runs)
+    RunContext(directory).torch_device()  # no GPU where one is asked for: said before the table is measured
     if not directory.is_done("table"):
         run_one(directory, "table")
 

@@ -34,6 +34,7 @@ def search_targets(
     if len(tables) > MAX_TABLES or len(set(tables)) < len(tables):
         raise InputError(f"--table takes at most {MAX_TABLES} tables, each once")
     directory = find_run(run_or_config, runs)
+    RunContext(directory).torch_device()  # no GPU where one is asked for: said before the table is measured
     if by == "probabilities" and not directory.is_done("search"):
         if not directory.is_done("table") and not tables:
             run_one(directory, "table")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from command_line import program, refused
 from small_runs import write_run
 
@@ -135,6 +136,15 @@ def test_a_family_that_does_not_reach_the_target_is_refused_by_name_and_left_out
     assert "lies outside the family, whose fastest takes" in named.stderr.splitlines()[-1]
     done = program(*words, "--json")
     assert "give more baseline.multipliers" in json.loads(done.stdout)["left_out"]["mobilenet-v2"]
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")
+@pytest.mark.parametrize("words", [("compare",), ("--targets", "1")], ids=" ".join)
+def test_a_gpu_that_is_not_there_is_said_before_anything_is_measured(tmp_path: Path, words: tuple[str, ...]) -> None:
+    config = write_run(tmp_path)
+    config.write_text(config.read_text().replace("host_threads = 1", 'accelerator = "cuda"'))
+    place = [*words, config] if words == ("compare",) else [config, *words]
+    assert "finds no CUDA GPU here" in refused("search", *place, "--runs", tmp_path / "runs")
 
 
 @pytest.mark.parametrize(
