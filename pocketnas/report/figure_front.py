@@ -78,9 +78,10 @@ def _dot(dot: Dot, x: Scale, y: Scale) -> Markup:
     of_target = f"{milliseconds(dot.latency_ms)} for a target of {milliseconds(dot.target_ms)}"
     about = f"{dot.name}\n{of_target}, {percent(dot.accuracy)}"
     said = f"{dot.accuracy:.2f}"
-    fits = across - text_width(said, 11) / 2 > x.start
+    # To the left: a network lies at its limit's left, and the front rises to the right.
+    fits = across - text_width(said, 11) > x.start
     return group(
         tip(about),
         element("circle", cx=across, cy=up, r=5, class_="dot-own" if dot.on_front else "dot-sum"),
-        label(across, up - 10, said, "t-small", "middle" if fits else None),
+        label(across, up - 10, said, "t-small", "end" if fits else None),
     )
