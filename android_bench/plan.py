@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from android_bench.checksum import seal
 from android_bench.protocol import Protocol
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 PROFILE_RUNS = 20
 
 

@@ -45,7 +45,7 @@ class RoundProcess(ABC):
 
     profile: also ask what each operator of each job takes, apart from timing. measured: told of each job's measurement
     that counts. kept: the measurements so far. voided: why some of them do not count. cpu_ns: what the process took of
-    the cores, once it has said so.
+    the cores, tick_ns: how finely its clock ticks, both once it has said so.
     """
 
     def __init__(
@@ -64,6 +64,7 @@ class RoundProcess(ABC):
         self.kept: list[Kept] = []
         self.voided: list[Reason] = []
         self.cpu_ns: int | None = None
+        self.tick_ns: int | None = None
 
     @property
     def models(self) -> set[str]:
@@ -161,6 +162,7 @@ class RunnerProcess(RoundProcess):
                 raise MeasurementError(f"the {self._name} wrote its lines in a wrong order")
             if isinstance(line, HelloLine):
                 greeted = True
+                self.tick_ns = line.tick_ns
                 if (line.runtime, line.abi) != (self._runner.runtime, self._runner.abi):
                     raise MeasurementError(f"the {self._name} says that it is one for {line.runtime} on {line.abi}")
             elif isinstance(line, DoneLine):

@@ -33,15 +33,17 @@ class _Line(BaseModel):
 
 
 class HelloLine(_Line):
-    """The first line: which program this is."""
+    """The first line: which program this is. tick_ns: the smallest difference between two lengths of time that its
+    clock was seen to tell; of a clock that ticks every nanosecond, or nearly so, 2."""
 
     type: Literal["hello"]
-    schema_version: Literal[3]
+    schema_version: Literal[4]
     runtime: Literal["tflite", "executorch"]
     runtime_version: _Text
     abi: Literal["x86_64", "arm64-v8a"]
     pid: _Count
     clock: Literal["CLOCK_MONOTONIC"]
+    tick_ns: Annotated[int, Field(ge=1, lt=2**63)]
 
 
 class MeasurementLine(_Line):

@@ -10,7 +10,7 @@ from typing import Self
 
 from pocketnas_base.errors import InputError, MeasurementError
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 _APPLICATION_ID = 0x504E4153  # "PNAS"
 
 _SCHEMA = """
@@ -66,6 +66,9 @@ ALTER TABLE measurement ADD COLUMN cpu_ns INTEGER;
 ALTER TABLE measurement ADD COLUMN waited_ns INTEGER;
 ALTER TABLE process_end ADD COLUMN cpu_ns INTEGER;
 """
+_SCHEMA_4 = """
+ALTER TABLE process_end ADD COLUMN tick_ns INTEGER;
+"""
 _TABLES_1 = ("session", "process", "process_end", "measurement")
 _TABLES_2 = ("void", "change", "profile", "summary", "coverage")
 _APPEND_ONLY = """
@@ -79,7 +82,7 @@ def _triggers(tables: Iterable[str]) -> str:
 
 
 # What a file of each earlier version lacks of the next one.
-_LATER = {1: _SCHEMA_2 + _triggers(_TABLES_2), 2: _SCHEMA_3}
+_LATER = {1: _SCHEMA_2 + _triggers(_TABLES_2), 2: _SCHEMA_3, 3: _SCHEMA_4}
 
 
 class SampleFile:

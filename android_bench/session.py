@@ -238,7 +238,7 @@ class _Session:
             # Inputs and references that changed make a model's output wrong, and the runner looks at that.
             models = {sha256: self._paths[sha256] for sha256 in process.models & self._paths.keys()}
             changed = self._device.workspace.changed(models)
-        self._store.end_process(own, outcome, after, process.cpu_ns)
+        self._store.end_process(own, outcome, after, process.cpu_ns, process.tick_ns)
         reasons = [*found, *guard.judge(before, after, self._protocol.cores or ())]
         if changed:
             which = self._paths[min(changed)]

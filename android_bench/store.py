@@ -76,13 +76,21 @@ class SampleStore:
         assert cursor.lastrowid is not None
         return cursor.lastrowid
 
-    def end_process(self, process: int, outcome: str, health: HealthSnapshot, cpu_ns: int | None = None) -> None:
+    def end_process(
+        self,
+        process: int,
+        outcome: str,
+        health: HealthSnapshot,
+        cpu_ns: int | None = None,
+        tick_ns: int | None = None,
+    ) -> None:
         """Note how a process ended. A process without this note was killed together with its writer. cpu_ns: what it
-        took of the cores, where it said so."""
+        took of the cores, tick_ns: how finely its clock ticks, where it said so."""
         with self._file.writing() as connection:
             connection.execute(
-                "INSERT INTO process_end (process_id, ended_at, outcome, health_after, cpu_ns) VALUES (?, ?, ?, ?, ?)",
-                (process, _now(), outcome, _to_json(asdict(health)), cpu_ns),
+                "INSERT INTO process_end (process_id, ended_at, outcome, health_after, cpu_ns, tick_ns)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                (process, _now(), outcome, _to_json(asdict(health)), cpu_ns, tick_ns),
             )
 
     def add_measurement(self, process: int, step: Step, line: MeasurementLine) -> int:
@@ -234,6 +242,15 @@ class SampleStore:
             (json.loads(row["health_before"]), json.loads(row["health_after"]) if row["health_after"] else None)
             for row in rows
         ]
+
+    def tick_ns(self, key: str) -> int | None:
+        """The finest tick that a session's processes saw of their clock; None where none said."""
+        (row,) = self._file.rows(
+            "SELECT min(e.tick_ns) AS tick_ns FROM process p JOIN process_end e ON e.process_id = p.id"
+            " WHERE p.session_key = ?",
+            (key,),
+        )
+        return None if row["tick_ns"] is None else int(row["tick_ns"])
 
     def neighbours(self, key: str) -> list[Neighbours]:
         """What else ran beside each process of a session that was not killed."""

@@ -38,6 +38,19 @@ def test_runner_measures_a_model_and_finds_the_expected_output(
     assert line.load_ns > 0
 
 
+@pytest.mark.parametrize("tick_ns", [38, 52, 5000])
+def test_the_tick_of_the_clock_is_told(
+    case: tuple[Runner, Model], tick_ns: int, quick: Protocol, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner, model = case
+    hello, _, _ = run(runner, [planned(model)], quick, tmp_path)
+    assert 2 <= hello.tick_ns < 1000
+    monkeypatch.setenv("POCKETNAS_COARSE_CLOCK_NS", str(tick_ns))
+    coarse, lines, _ = run(runner, [planned(model)], quick, tmp_path)
+    assert coarse.tick_ns == tick_ns
+    assert {value % tick_ns for value in measured(lines[0]).samples_ns} == {0}
+
+
 def test_timing_goes_on_until_both_minima_are_reached(
     case: tuple[Runner, Model], quick: Protocol, tmp_path: Path
 ) -> None:
@@ -308,7 +321,7 @@ def test_output_that_is_not_finite_is_an_error(
 
 SETTINGS: dict[str, object] = {
     "type": "settings",
-    "schema_version": 3,
+    "schema_version": 4,
     "runtime_version": "x",
     "threads": 1,
     "cores": [],
@@ -336,7 +349,7 @@ BAD_PLANS: dict[str, tuple[list[dict[str, object]], str]] = {
     "no model": ([SETTINGS], "it is damaged: it holds 0 of its 1 models"),
     "cut off between two lines": ([SETTINGS | {"models": 2}, MODEL], "it is damaged: it holds 1 of its 2 models"),
     "model first": ([MODEL, SETTINGS], "line 1: unexpected type model"),
-    "other version": ([SETTINGS | {"schema_version": 1}, MODEL], "line 1: this runner reads plans of schema version 3"),
+    "other version": ([SETTINGS | {"schema_version": 1}, MODEL], "line 1: this runner reads plans of schema version 4"),
     "no such core": ([SETTINGS | {"cores": [1000]}, MODEL], "cannot run on the cores asked for"),
     "negative core": ([SETTINGS | {"cores": [-1]}, MODEL], "core -1 does not exist"),
     "no thread": ([SETTINGS | {"threads": 0}, MODEL], "line 1: threads is out of range"),

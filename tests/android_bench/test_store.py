@@ -58,7 +58,9 @@ def test_what_is_stored_is_read_back_unchanged(tmp_path: Path) -> None:
         store.add_session(RECORD)
         process = store.add_process("key", "tflite", 3, HEALTH)
         store.add_measurement(process, step("m"), line("m", [10, 2**62, 0], started=7))
-        store.end_process(process, "done", replace(HEALTH, load_1min=0.7))
+        store.end_process(process, "done", replace(HEALTH, load_1min=0.7), 5, 52)
+        store.end_process(store.add_process("key", "tflite", 4, HEALTH), "done", HEALTH, 5, 38)
+        store.add_process("key", "tflite", 5, HEALTH)
     with SampleStore.open(path) as store:
         (session,) = store.sessions()
         assert session == replace(RECORD, created_at=session.created_at)
@@ -71,8 +73,9 @@ def test_what_is_stored_is_read_back_unchanged(tmp_path: Path) -> None:
         assert (reading.warmup_stable, reading.cpu_ns, reading.waited_ns) == (False, 11, None)
         assert store.measured("key") == {(3, "m", "aa")}
         assert store.measured("other") == set()
-        ((before, after),) = store.health("key")
+        (before, after), *_ = store.health("key")
         assert (before["load_1min"], after and after["load_1min"]) == (0.5, 0.7)
+        assert (store.tick_ns("key"), store.tick_ns("other")) == (38, None)
 
 
 def test_session_that_is_known_is_not_added_again(tmp_path: Path) -> None:
@@ -140,7 +143,7 @@ def test_store_of_another_version_is_refused(tmp_path: Path) -> None:
     SampleStore.open(tmp_path / "s").close()
     with sqlite3.connect(tmp_path / "s") as connection:
         connection.execute("PRAGMA user_version = 99")
-    with pytest.raises(InputError, match="has version 99, this program reads version 3"):
+    with pytest.raises(InputError, match="has version 99, this program reads version 4"):
         SampleStore.open(tmp_path / "s")
 
 
@@ -160,10 +163,12 @@ def test_store_of_the_second_version_is_extended_and_keeps_its_samples(tmp_path:
             assert (reading.warmup_stable, reading.cpu_ns, reading.waited_ns) == (None, None, None)
             summary = latencies(store, "key")["m"]
             assert (summary.median_ns, summary.settled) == (5, None)
+            assert store.tick_ns("key") is None
     with SampleStore.open(tmp_path / "s") as store:
         store.add_measurement(1, step("m"), line("m", [7], 1))
         store.end_process(1, "done", HEALTH, 3)
         assert [reading.cpu_ns for reading in store.readings("key")] == [None, 11]
+        assert store.tick_ns("key") is None
 
 
 def test_store_in_a_place_that_cannot_be_written_is_refused(tmp_path: Path) -> None:

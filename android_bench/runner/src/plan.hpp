@@ -16,7 +16,7 @@
 
 namespace pocketnas {
 
-constexpr std::int64_t kSchemaVersion = 3;
+constexpr std::int64_t kSchemaVersion = 4;
 constexpr std::int64_t kMaxRuns = 1'000'000;
 constexpr std::int64_t kMaxProfileRuns = 1000;
 constexpr std::int64_t kMaxNs = 3'600'000'000'000;

@@ -332,7 +332,8 @@ int runner_main(int argc, char** argv, const char* runtime_name, Start start) {
         .field("runtime_version", plan.settings.runtime_version)
         .field("abi", abi_name())
         .field("pid", static_cast<std::int64_t>(getpid()))
-        .field("clock", "CLOCK_MONOTONIC");
+        .field("clock", "CLOCK_MONOTONIC")
+        .field("tick_ns", clock_tick_ns());
     emit(hello);
     const std::int64_t errors = run_plan(*runtime, plan);
     JsonWriter done;

@@ -8,11 +8,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -20,10 +22,44 @@
 
 namespace pocketnas {
 
+// For tests: a clock that ticks no finer than this many nanoseconds, as those of many phones.
+inline std::int64_t coarse_tick_ns() {
+  const char* told = std::getenv("POCKETNAS_COARSE_CLOCK_NS");
+  return told == nullptr ? 1 : std::max<std::int64_t>(1, std::strtoll(told, nullptr, 10));
+}
+
+inline const std::int64_t kCoarseTickNs = coarse_tick_ns();
+
 inline std::int64_t now_ns() {
   timespec now;
   clock_gettime(CLOCK_MONOTONIC, &now);
-  return static_cast<std::int64_t>(now.tv_sec) * 1'000'000'000 + now.tv_nsec;
+  const std::int64_t ns = static_cast<std::int64_t>(now.tv_sec) * 1'000'000'000 + now.tv_nsec;
+  return kCoarseTickNs == 1 ? ns : ns - ns % kCoarseTickNs;
+}
+
+// The smallest difference between two lengths of time that the clock was seen to tell. Lengths that are one nanosecond
+// apart count as one: the kernel rounds ticks that are no whole number of nanoseconds. Reading the clock takes longer
+// than most clocks' ticks, so a single length would not show them.
+inline std::int64_t clock_tick_ns() {
+  constexpr int kLengths = 4096;
+  constexpr int kMostReadings = 20'000'000;
+  std::vector<std::int64_t> lengths{0};
+  std::int64_t last = now_ns();
+  for (int reading = 0; reading < kMostReadings && lengths.size() < kLengths; ++reading) {
+    const std::int64_t now = now_ns();
+    if (now > last) lengths.push_back(now - last);
+    last = now;
+  }
+  std::sort(lengths.begin(), lengths.end());
+  std::int64_t tick = 0;
+  std::int64_t known = 0;
+  for (const std::int64_t length : lengths) {
+    if (length <= known + 1) continue;
+    tick = tick == 0 ? length - known : std::min(tick, length - known);
+    known = length;
+  }
+  if (tick == 0) throw std::runtime_error("the clock stands still");
+  return tick;
 }
 
 // A closed stream's number would go to the next file that is opened, and results or logs into that file. False when
