@@ -244,13 +244,14 @@ class SampleStore:
         ]
 
     def tick_ns(self, key: str) -> int | None:
-        """The finest tick that a session's processes saw of their clock; None where none said."""
-        (row,) = self._file.rows(
-            "SELECT min(e.tick_ns) AS tick_ns FROM process p JOIN process_end e ON e.process_id = p.id"
-            " WHERE p.session_key = ?",
+        """How finely the device's clock ticks, by the first process of a session that said so: what is decided by it
+        does not change with those that follow. None where none said."""
+        rows = self._file.rows(
+            "SELECT e.tick_ns FROM process p JOIN process_end e ON e.process_id = p.id"
+            " WHERE p.session_key = ? AND e.tick_ns IS NOT NULL ORDER BY p.id LIMIT 1",
             (key,),
         )
-        return None if row["tick_ns"] is None else int(row["tick_ns"])
+        return int(rows[0]["tick_ns"]) if rows else None
 
     def neighbours(self, key: str) -> list[Neighbours]:
         """What else ran beside each process of a session that was not killed."""
