@@ -41,13 +41,15 @@ class TableDiff:
     rows: every operator that both have, the one that moved most first. median_ratio, p5_ratio, p95_ratio: of
     second_ms / first_ms. within: share of the rows whose ratio is within 3 % of 1; within_of_median: of the median
     ratio, that is once one device's being faster as a whole is divided out. rank_correlation: Spearman's, None where
-    it is not defined. not_compared: rows in both tables whose time is not above 0 in one of them.
+    it is not defined. not_compared: rows in both tables whose time is not above 0 in one of them. measured_otherwise:
+    rows that one table alone took from several copies in one model.
     """
 
     rows: tuple[Moved, ...]
     only_first: tuple[str, ...]
     only_second: tuple[str, ...]
     not_compared: tuple[str, ...]
+    measured_otherwise: tuple[str, ...]
     of_shares: bool
     median_ratio: float
     p5_ratio: float
@@ -91,6 +93,9 @@ def diff_tables(first: LatencyTable, second: LatencyTable) -> TableDiff:
         only_first=tuple(key for key in left if key not in right),
         only_second=tuple(key for key in right if key not in left),
         not_compared=tuple(not_compared),
+        measured_otherwise=tuple(
+            key for key in common if (left[key].row.copies is None) != (right[key].row.copies is None)
+        ),
         of_shares=of_shares,
         median_ratio=median,
         p5_ratio=_quantile(ratios, 0.05),

@@ -15,6 +15,8 @@ MAX_REASONS = 64
 _REASON = re.compile(r"[A-Za-z0-9_-]{1,64}")
 # A chain of a million operators is a damaged number.
 MAX_PLACE = 1_000_000
+# More copies of an operator in one model are a damaged number.
+MAX_COPIES = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,8 @@ class TableRow:
     tolerated: reasons for which some of its measurements would have been void, had the user not overlooked them.
     settled: whether latency_ms was as certain as was asked for; else the processes that were allowed had been used up.
     Older tables say nothing of `settled` and of the median's interval.
+    copies: N, where the operator was too short for the device's clock and its times are an invocation and what each of
+    N copies more adds to a model that holds N; p10_ms and p90_ms are then None. None: the operator's own model.
 
     In an imported table latency_ms is what its source gives (`TableSource.times`), everything else None where the
     source says nothing of it, and high_ms the 97.5th percentile of the mean where it gives a variance and a count.
@@ -45,6 +49,7 @@ class TableRow:
     ci_low_ms: float | None = None
     ci_high_ms: float | None = None
     settled: bool | None = None
+    copies: int | None = None
 
     def figures(self) -> dict[str, float | None]:
         """Its numbers by name, without what else is known of it."""
@@ -61,15 +66,19 @@ COUNTS = ("samples", "processes")
 ROW_COLUMNS = (*TIMES, *COUNTS)
 # Columns of a row that a table may do without.
 LATER_TIMES = ("ci_low_ms", "ci_high_ms")
-LATER_COLUMNS = (*LATER_TIMES, "settled")
+LATER_COLUMNS = (*LATER_TIMES, "settled", "copies")
 ROW_FIELDS = tuple(field.name for field in fields(TableRow))
 _MAY_LACK = ("p10_ms", "p90_ms")
 
 
 def checked_row(values: Mapping[str, object], info: TableInfo) -> TableRow:
     """A row of a file, by the names of `ROW_FIELDS`. Raises InputError, in one line, for a value that cannot be."""
+    copies = values.get("copies")
+    if copies is not None and (type(copies) is not int or not 2 <= copies <= MAX_COPIES):
+        raise InputError(f"copies is {copies!r}; it must be a whole number from 2 to {MAX_COPIES}")
     for name in TIMES:
-        _check_time(name, values[name], info)
+        if not (copies is not None and name in _MAY_LACK and values[name] is None):
+            _check_time(name, values[name], info)
     for name in LATER_TIMES:
         if values.get(name) is not None:
             _check_time(name, values[name], info)

@@ -1,6 +1,6 @@
 """Whole networks measured beside some of the table's operators, witnesses that the device is what it was."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
@@ -46,6 +46,13 @@ class LikeTable:
         return replace(row, **times)
 
 
+def pick_witnesses(table: LatencyTable, ops: Iterable[OpSpec]) -> list[OpSpec]:
+    """The dearest of a network's operators, the dearest first. Of a row from several copies there is no measurement
+    that could be repeated as it was, so those come last."""
+    rows = {op: table.row(op) for op in ops if op.kind != "zero"}
+    return sorted(rows, key=lambda op: (rows[op].copies is not None, -operator_ms(table, op), op))[:WITNESSES]
+
+
 def measure_like_table(
     table: LatencyTable,
     device: Device,
@@ -69,10 +76,8 @@ def measure_like_table(
     assert info.runtime is not None  # a measured table says all of them
     assert info.precision is not None
     assert info.seed is not None
-    # Of a row from several copies there is no measurement that this one would repeat, so those come last.
-    rows = {op: table.row(op) for op in ops if op.kind != "zero"}
-    dearest = sorted(rows, key=lambda op: (rows[op].copies is not None, -operator_ms(table, op), op))[:WITNESSES]
-    files = export_operators(dearest, info.runtime, operator_cache(), precision=info.precision, seed=info.seed)
+    chosen = pick_witnesses(table, ops)
+    files = export_operators(chosen, info.runtime, operator_cache(), precision=info.precision, seed=info.seed)
     witnesses = {
         op: Job(f"table-{op.key}", file.artifact, (file.input_path,), (file.reference_path,), file.max_output_error)
         for op, file in files.items()

@@ -16,10 +16,12 @@ from android_bench.reading import Reading, SessionRecord
 from android_bench.session import measure
 from android_bench.statistics import Summary
 from android_bench.store import SampleStore
-from latency.opspec import OpSpec
+from latency.opspec import EMPTY
 from latency.table import LatencyTable, TableInfo, TableRow
+from pocketnas.cache import operator_cache
 from pocketnas.config import TableConfig
 from pocketnas.console import say
+from pocketnas.repeated import copies_needed, job_id, pair, repeated_jobs, slope_row
 from pocketnas_base.progress import Progress
 from search.space import SearchSpace
 
@@ -62,7 +64,7 @@ def operator_jobs(space: SearchSpace, config: TableConfig, cache: Path, seed: in
         space.op_specs(), config.runtime, cache, precision=config.precision, seed=seed, progress=progress
     )
     return [
-        Job(_job_id(op, config), file.artifact, (file.input_path,), (file.reference_path,), file.max_output_error)
+        Job(job_id(op, config), file.artifact, (file.input_path,), (file.reference_path,), file.max_output_error)
         for op, file in files.items()
     ]
 
@@ -81,30 +83,43 @@ def measure_table(
 ) -> LatencyTable:
     """Measure every operator of a space; what the sample store already holds is not measured again.
 
+    Operators that are too short for the device's clock are measured again, several in one model (`repeated`).
+
     tolerated: reasons that do not make a measurement void; those that befell one are in the table's provenance.
-    official: a tool of the user's own, in the place of our runner.
+    official: a tool of the user's own, in the place of our runner; it says nothing of its clock.
     """
     protocol = table_protocol(device, config, seed)
     with SampleStore.open(samples) as store:
         key = measure(device, jobs, protocol, store, tolerated=tolerated, official=official, progress=progress)
-        summaries = latencies(store, key, tolerated=tolerated)
-        overlooked = overlooked_reasons(store.readings(key), tolerated)
+        named = latencies(store, key, tolerated=tolerated)
+        summaries = {op: named[job_id(op, config)] for op in space.op_specs()}
+        needed = copies_needed(summaries, store.tick_ns(key))
+        keys = [key]
+        if needed:
+            more = repeated_jobs(needed, config, operator_cache(), seed)
+            # A session of its own: what the first one decided does not change with what this one sees.
+            apart = replace(protocol, seed=protocol.seed + 1)
+            keys.append(measure(device, more, apart, store, tolerated=tolerated, progress=progress))
+            named |= latencies(store, keys[-1], tolerated=tolerated)
+        overlooked = overlooked_reasons([reading for each in keys for reading in store.readings(each)], tolerated)
         record = next(session for session in store.sessions() if session.key == key)
-        health = store.health(key)
-    rows = {
-        op: replace(to_row(summaries[job_id]), tolerated=tuple(sorted(overlooked.get(job_id, ()))))
-        for op, job_id in ((op, _job_id(op, config)) for op in space.op_specs())
-    }
+        health = [state for each in keys for state in store.health(each)]
+    rows = {}
+    for op, summary in summaries.items():
+        copies = needed.get(op)
+        if copies is None:
+            ids, row = [job_id(op, config)], to_row(summary)
+        else:
+            ids = [job_id(op, config, count) for count in (copies, 2 * copies)]
+            pairs = [pair(named, each, config, copies) for each in (op, EMPTY)]
+            row = slope_row(summaries[EMPTY], pairs[0], pairs[1], copies)
+        reasons = {reason for each in ids for reason in overlooked.get(each, ())}
+        rows[op] = replace(row, tolerated=tuple(sorted(reasons)))
     anywhere = {reason for reasons in overlooked.values() for reason in reasons}
     info = _info(space, device, config, record, health, seed, tuple(sorted(anywhere)))
     if official is not None:
         info = info.model_copy(update={"runner": official.version, "delegate": official.delegate})
     return LatencyTable(info, rows)
-
-
-def _job_id(op: OpSpec, config: TableConfig) -> str:
-    """One session may hold an operator in several precisions."""
-    return op.key if config.precision == "fp32" else f"{op.key}_{config.precision}"
 
 
 def overlooked_reasons(taken: Sequence[Reading], tolerated: Collection[str]) -> dict[str, set[str]]:

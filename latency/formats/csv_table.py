@@ -28,7 +28,17 @@ MAX_CSV_BYTES = 16 * 1024 * 1024
 MAX_PROVENANCE_LINES = 100
 # A column of a Parquet file may be empty in every row; in CSV it is then not there at all.
 _MAY_BE_LEFT_OUT = tuple(name for name in ROW_COLUMNS if name != "latency_ms")
-_WHOLE_NUMBERS = ("in_channels", "out_channels", "kernel", "expansion", "stride", "resolution", "place", *COUNTS)
+_WHOLE_NUMBERS = (
+    "in_channels",
+    "out_channels",
+    "kernel",
+    "expansion",
+    "stride",
+    "resolution",
+    "place",
+    "copies",
+    *COUNTS,
+)
 
 
 def save_csv(table: LatencyTable, path: Path) -> None:

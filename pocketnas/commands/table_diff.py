@@ -28,6 +28,7 @@ def diff(first: str, second: str, *, as_json: bool) -> None:
         (found.only_first, "only in the first"),
         (found.only_second, "only in the second"),
         (found.not_compared, "in both, without a time above 0"),
+        (found.measured_otherwise, "from several copies of the operator in one table only"),
     ):
         if keys:
             print(f"{len(keys)} {where}: {', '.join(keys[:3])}{', ...' if len(keys) > 3 else ''}")
@@ -59,6 +60,7 @@ def _plain(found: TableDiff) -> dict[str, object]:
         "only_first": list(found.only_first),
         "only_second": list(found.only_second),
         "not_compared": list(found.not_compared),
+        "measured_otherwise": list(found.measured_otherwise),
         "rows": [
             {"op": row.key, "first_ms": row.first_ms, "second_ms": row.second_ms, "ratio": row.ratio}
             for row in found.rows

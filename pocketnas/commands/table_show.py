@@ -25,14 +25,17 @@ def show(name_or_path: str, *, as_json: bool, html: Path | None) -> None:
     if as_json:
         print_json({"info": table.info.model_dump(mode="json"), "rows": table.records()})
         return
+    columns = ["operator", "latency ms", "at most ms", "median ms", "p10 ms", "p90 ms", "MACs M", "processes"]
+    repeated = any(entry.row.copies is not None for entry in table.entries())
     print_table(
-        ["operator", "latency ms", "at most ms", "median ms", "p10 ms", "p90 ms", "MACs M", "processes"],
+        [*columns, "copies"] if repeated else columns,
         [
             [
                 entry.key,
                 *(_ms(getattr(entry.row, name)) for name in TIMES),
                 f"{entry.op.macs / 1e6:.3f}",
-                "" if entry.row.processes is None else str(entry.row.processes),
+                _count(entry.row.processes),
+                *([_count(entry.row.copies)] if repeated else []),
             ]
             for entry in table.entries()
         ],
@@ -41,6 +44,10 @@ def show(name_or_path: str, *, as_json: bool, html: Path | None) -> None:
     for name, value in table.info.model_dump(mode="json").items():
         if value is not None:
             print(f"{name}: {value}")
+
+
+def _count(value: int | None) -> str:
+    return "" if value is None else str(value)
 
 
 def _ms(value: float | None) -> str:

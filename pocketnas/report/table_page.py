@@ -96,6 +96,7 @@ def _cell(entry: Entry | None, costs: dict[str, float], low: float, high: float)
 
 def _rows(table: LatencyTable) -> Table:
     columns = ("operator", "MACs", "adds ms", "latency ms", "at most ms", "median ms", f"p10 {DASH} p90")
+    repeated = any(entry.row.copies is not None for entry in table.entries())
     rows = []
     for entry in table.entries():
         row = entry.row
@@ -113,7 +114,8 @@ def _rows(table: LatencyTable) -> Table:
                     if None in (row.p10_ms, row.p90_ms)
                     else f"{number_or_dash(row.p10_ms)} {DASH} {number_or_dash(row.p90_ms)}",
                     DASH if row.samples is None else f"{row.samples:,} / {row.processes or DASH}",
+                    *([str(row.copies or DASH)] if repeated else []),
                 )
             )
         )
-    return Table((*columns, "samples / processes"), tuple(rows))
+    return Table((*columns, "samples / processes", *(["copies"] if repeated else [])), tuple(rows))

@@ -94,6 +94,15 @@ def test_a_share_that_is_no_time_is_left_out_and_named() -> None:
     assert len(found.rows) == 1
 
 
+def test_rows_that_one_table_took_from_several_copies_are_named() -> None:
+    first = table_of({EMPTY: 0.5, OPS[0]: 1.5, OPS[1]: 2.5})
+    repeated = {op: replace(row, copies=8) if op in OPS[:1] else row for op, row in first.rows.items()}
+    second = LatencyTable(first.info, repeated)
+    assert diff_tables(first, second).measured_otherwise == (OPS[0].key,)
+    assert diff_tables(second, first).measured_otherwise == (OPS[0].key,)
+    assert diff_tables(second, second).measured_otherwise == ()
+
+
 def test_weights_of_a_linear_model_are_refused() -> None:
     mobile = load_space("mobile")
     for pair in ((load_table("pixel1"), measured_table(mobile)), (measured_table(mobile), load_table("pixel1"))):

@@ -63,7 +63,18 @@ def test_any_share_comes_back_bit_for_bit(values: list[tuple[float, float | None
     ops = drawn.sample([op for op in DEMO.op_specs() if op != EMPTY], len(values))
     info = measured_table(DEMO).info.model_copy(update={"rows": "share", "source": NOBODY, "seed": None})
     rows = {
-        op: TableRow(ms, high, None, None, None, count, None, ci_low_ms=high, settled=drawn.choice((None, False, True)))
+        op: TableRow(
+            ms,
+            high,
+            None,
+            None,
+            None,
+            count,
+            None,
+            ci_low_ms=high,
+            settled=drawn.choice((None, False, True)),
+            copies=drawn.choice((None, 2, 64)),
+        )
         for op, (ms, high, count) in zip(ops, values, strict=True)
     }
     table = LatencyTable(info, rows)

@@ -51,7 +51,7 @@ INFO = TableInfo(
 )
 
 
-LATER = {"ci_low_ms", "ci_high_ms", "settled"}
+LATER = {"ci_low_ms", "ci_high_ms", "settled", "copies"}
 
 
 def demo_table() -> LatencyTable:
@@ -106,19 +106,47 @@ def test_a_saved_table_comes_back_as_it_was(tmp_path: Path) -> None:
 
 def test_what_older_tables_do_not_say_comes_back_too(tmp_path: Path) -> None:
     table = demo_table()
-    later = {op: replace(row, ci_low_ms=0.1, ci_high_ms=0.2, settled=op.kernel < 5) for op, row in table.rows.items()}
+    later = {
+        op: replace(row, ci_low_ms=0.1, ci_high_ms=0.2, settled=op.kernel < 5, copies=8 if op.kernel < 5 else None)
+        for op, row in table.rows.items()
+    }
+    later[EMPTY] = replace(later[EMPTY], copies=None)
     for rows in (later, dict(table.rows)):
         LatencyTable(INFO, rows).save(tmp_path / "table.parquet")
         assert dict(LatencyTable.load(tmp_path / "table.parquet").rows) == rows
         names = set(pq.read_schema(tmp_path / "table.parquet").names)
-        assert names & {"ci_low_ms", "ci_high_ms", "settled"} == (LATER if rows is later else set())
+        assert names & LATER == (LATER if rows is later else set())
 
 
 @pytest.mark.parametrize(
-    ("column", "value"), [("ci_low_ms", -1.0), ("ci_high_ms", float("nan")), ("ci_low_ms", 1), ("settled", 1)]
+    ("column", "value"),
+    [
+        ("ci_low_ms", -1.0),
+        ("ci_high_ms", float("nan")),
+        ("ci_low_ms", 1),
+        ("settled", 1),
+        ("copies", 1),
+        ("copies", 0),
+        ("copies", 65_537),
+        ("copies", 8.0),
+        ("copies", "8"),
+    ],
 )
 def test_what_older_tables_do_not_say_is_checked(tmp_path: Path, column: str, value: object) -> None:
     assert f"{column} is " in refusal(write(tmp_path / "t.parquet", [row | {column: value} for row in records()]))
+
+
+def test_percentiles_of_samples_may_lack_where_a_row_is_of_several_copies(tmp_path: Path) -> None:
+    few = records()
+    few[1] |= {"copies": 8, "p10_ms": None, "p90_ms": None}
+    for row in few[:1] + few[2:]:
+        row["copies"] = None
+    table = LatencyTable.load(write(tmp_path / "table.parquet", few))
+    assert [row.copies for row in table.rows.values()] == [None, 8] + [None] * (len(few) - 2)
+    few[2] |= {"p10_ms": None}
+    assert "p10_ms is None" in refusal(write(tmp_path / "table.parquet", few))
+    few[2] |= {"p10_ms": 1.0, "copies": 8, "median_ms": None}
+    assert "median_ms is None" in refusal(write(tmp_path / "table.parquet", few))
 
 
 def test_a_failed_save_leaves_the_table_that_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """`pocketnas table check`, `diff`, `show --html`, `import`, `export`, and tables by their published name."""
 
 import json
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -101,6 +102,26 @@ def test_diff_prints_what_it_found(good: Path, tmp_path: Path) -> None:
     assert done.returncode == 0
     for words in ("41 rows compared", "median ratio", "rank correlation", BLOCK.key, "R58M"):
         assert words in done.stdout
+
+
+def test_a_row_from_several_copies_says_so_wherever_it_is_shown(good: Path, tmp_path: Path) -> None:
+    table = load_table(good)
+    repeated = replace(table.rows[BLOCK], copies=8, p10_ms=None, p90_ms=None)
+    some = tmp_path / "some.parquet"
+    LatencyTable(table.info, {**table.rows, BLOCK: repeated}).save(some)
+    assert program("table", "check", some).returncode == 0
+    assert [each["copies"] for each in answer("table", "show", some, "--json")["rows"]].count(8) == 1
+    assert "copies" not in answer("table", "show", good, "--json")["rows"][0]
+    assert "copies" in program("table", "show", some).stdout
+    assert "copies" not in program("table", "show", good).stdout
+    assert program("table", "show", some, "--html", tmp_path / "t.html").returncode == 0
+    assert "copies" in (tmp_path / "t.html").read_text()
+    assert answer("table", "diff", good, some, "--json")["measured_otherwise"] == [BLOCK.key]
+    said = program("table", "diff", good, some).stdout
+    assert f"1 from several copies of the operator in one table only: {BLOCK.key}\n" in said
+    assert program("table", "export", some, "--format", "csv", "--out", tmp_path / "t.csv").returncode == 0
+    assert program("table", "import", tmp_path / "t.csv", "--out", tmp_path / "again.parquet").returncode == 0
+    assert load_table(tmp_path / "again.parquet") == load_table(some)
 
 
 def test_diff_refuses_tables_that_share_nothing(good: Path, tmp_path: Path) -> None:
