@@ -15,6 +15,7 @@ from android_bench.local import open_local
 from android_bench.session import measure
 from android_bench.statistics import Summary
 from android_bench.store import SampleStore
+from deploy.executorch_export import takes_channels_last
 from deploy.operators import MAX_COPIES
 from latency.opspec import EMPTY, OpSpec, zero
 from latency.rows import ROW_FIELDS, checked_row
@@ -158,7 +159,11 @@ def test_with_a_coarse_clock_the_slope_recovers_what_a_plain_row_loses(
     for op, row in rows.items():
         wanted = fine[op] - fine[EMPTY]
         own = (row.latency_ms - table.invocation_ms) * 1e6
-        assert own == pytest.approx(wanted, abs=tick / 2 + 0.05 * wanted), op.key
+        near = tick / 2 + 0.05 * wanted
+        if runtime == "tflite" or takes_channels_last(op):
+            assert own == pytest.approx(wanted, abs=near), op.key
+        else:
+            assert 0 < own <= wanted + near, f"{op.key}: its copies share the change of their input's memory order"
     assert {op for op in coarse if tick > MOST_UNRESOLVED * (coarse[op] - coarse[EMPTY])} - {EMPTY} == set(rows)
     table.save(tmp_path / "table.parquet")
     assert LatencyTable.load(tmp_path / "table.parquet") == table
