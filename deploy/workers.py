@@ -60,7 +60,7 @@ def run_jobs(
                 process.kill()
             for process in processes:
                 process.wait()
-    log.unlink()
+    log.unlink(missing_ok=True)  # of two processes that export side by side one is the first
 
 
 def serve(handle: Callable[[Job], None]) -> None:
