@@ -5,12 +5,27 @@ from pathlib import Path
 
 from deploy.card import model_card
 from deploy.kotlin import kotlin_files
-from deploy.manifest import About, Bundle, read_bundle, write_bundle_manifest
+from deploy.manifest import About, Bundle, is_intact, read_bundle, write_bundle_manifest
+from pocketnas_base.errors import InputError
 from pocketnas_base.files import write_text
 
 MODEL_CARD = "MODEL_CARD.md"
 LABELS = "labels.txt"
 KOTLIN = "kotlin"
+
+
+def load_bundle(folder: Path) -> Bundle:
+    """The bundle in `folder`, each of its files still what was checked.
+
+    Raises InputError when the manifest is missing or damaged, lists no file, or a file is missing or changed.
+    """
+    bundle = read_bundle(folder)
+    if not bundle.files:
+        raise InputError(f"{folder / 'manifest.json'} lists no file; export one first")
+    for file in bundle.files:
+        if not is_intact(file):
+            raise InputError(f"{file.artifact.path} is missing, or not the file that was exported; export again")
+    return bundle
 
 
 def finish_bundle(folder: Path, about: About) -> None:

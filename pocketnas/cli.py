@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from pocketnas.cli_deploy import check, rebench
 from pocketnas.cli_options import Delegate, Devices, Json, NamesFrom, Processes, Runner, RunOrConfig, Runs, Tolerate
 from pocketnas.cli_search import search_app
 from pocketnas.cli_tables import table_app
@@ -167,12 +168,8 @@ def export(run_or_config: RunOrConfig, runs: Runs = Path("runs")) -> None:
     run_stage("export", run_or_config, runs)
 
 
-@app.command()
-def rebench(run_or_config: RunOrConfig, runs: Runs = Path("runs")) -> None:
-    """Measure the exported files on the device, beside the prediction and the baseline."""
-    from pocketnas.commands.run import run_stage
-
-    run_stage("rebench", run_or_config, runs)
+app.command()(rebench)
+app.command()(check)
 
 
 @app.command()

@@ -10,6 +10,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from android_bench.adb.phone import transport_kind
 from android_bench.device import LOCAL
 from android_bench.reasons import REASONS
+from deploy.choice import MOST_LOSS_POINTS
 from latency.calibrate import MIN_NETWORKS
 from latency.correction import MAX_NETWORKS
 from pocketnas.config_section import Section
@@ -137,9 +138,11 @@ class ExportConfig(Section):
 
 
 class RebenchConfig(Section):
-    """How many fresh processes measure each exported file; left out, as many as the device needs."""
+    """How many fresh processes measure each exported file; left out, as many as the device needs. most_loss: percent
+    points of top-1 that the file to ship may lose against fp32."""
 
     processes: int | None = Field(default=None, ge=1, le=1000)
+    most_loss: float = Field(default=MOST_LOSS_POINTS, ge=0, le=100)
 
 
 class CompareConfig(Section):

@@ -5,6 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from deploy.bundle import write_bundle
+from deploy.export import export_untrained
+from deploy.fingerprint import architecture_sha256
 from deploy.manifest import (
     About,
     Bundle,
@@ -16,6 +19,8 @@ from deploy.manifest import (
 )
 from deploy.parity import check_parity
 from pocketnas_base.artifact import Artifact
+from search.architecture import Architecture, assemble
+from search.space import load_space
 
 LABELS = ("cat", "$dog", 'say "hi"', "C:\\new", "Füchse 🦊", "`tick` | <b>bar</b>", "plain")
 HEIGHT, WIDTH, CHANNELS = 4, 6, 3
@@ -102,3 +107,41 @@ def bundle(*files: ExportedFile, **changes: Any) -> Bundle:
 def recommended(file: str | None, **passed_over: str) -> Recommendation:
     """What was said after measuring on that phone."""
     return Recommendation("Pixel 8", FINGERPRINT, 1, 1.0, file, "It is the fastest.", passed_over)
+
+
+def small_architecture() -> Architecture:
+    """Every kernel, both expansions, Zero, and strides, of 28 px grey images."""
+    return assemble(load_space("demo"), [2, 6, 1, 5, 0, 1, 3, 6], "small")
+
+
+def real_bundle(folder: Path) -> Bundle:
+    """A bundle of a small network whose files run: TFLite and ExecuTorch in fp32, ExecuTorch in int8. Written."""
+    architecture = small_architecture()
+    classes, side = architecture.classes, architecture.resolution
+    shapes = {"tflite": (1, side, side, 1), "executorch": (1, 1, side, side)}
+    files = []
+    for runtime, precision in (("tflite", "fp32"), ("executorch", "fp32"), ("executorch", "int8")):
+        made: Any = export_untrained(architecture, folder / "made", runtime=runtime, precision=precision)  # type: ignore[arg-type]
+        name = made.path.name.replace("_untrained", "")
+        like = exported(folder, name)
+        (folder / name).write_bytes(made.path.read_bytes())
+        files.append(
+            replace(
+                like,
+                name="small",
+                artifact=replace(made, path=folder / name),
+                bytes=(folder / name).stat().st_size,
+                input=replace(like.input, shape=shapes[runtime]),
+                output=TensorInfo("output", (1, classes), "NC"),
+                normalisation=Normalisation((72.9,), (90.0,)),
+                labels=tuple(f"class {number}" for number in range(classes)),
+                architecture_sha256=architecture_sha256(architecture),
+                top1=91.0 if precision == "fp32" else 90.5,
+            )
+        )
+    for leftover in (folder / "made").iterdir():
+        leftover.unlink()
+    (folder / "made").rmdir()
+    one = Bundle(tuple(files), About(title="Small"))
+    write_bundle(folder, one)
+    return one

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from pocketnas.report.collect import RunRecord, collect
+from pocketnas.report.deploy_table import deploy_tables
 from pocketnas.report.figure_architecture import architecture_figure, legend, share_figure
 from pocketnas.report.figure_calibration import calibration_figure
 from pocketnas.report.figure_curves import search_figures, training_figures
@@ -53,6 +54,7 @@ def render(record: RunRecord) -> str:
         training_curves=training_figures(record),
         accuracy=accuracy_table(record),
         networks=network_table(record),
+        deploy=deploy_tables(record.manifest),
         seconds=seconds_figure(record.summary.seconds),
         total=duration(sum(record.summary.seconds.values())),
         environment=environment_tables(record),

@@ -101,6 +101,34 @@ class ParityRecord(_Record):
     relative_error: float | None = None
 
 
+class DeployedLatency(_Record):
+    """What one device takes for an exported file; see deploy.manifest.DeviceLatency."""
+
+    device: Text
+    device_fingerprint: Text
+    threads: int = Field(ge=1)
+    latency_ms: float = Field(gt=0, le=1e9)
+    high_ms: Milliseconds
+    cold_load_ms: Milliseconds | None = None
+    first_ms: Milliseconds | None = None
+    peak_memory_mb: float | None = Field(default=None, ge=0)
+    energy_mj: float | None = Field(default=None, ge=0)
+    energy_note: Text | None = None
+    predicted_ms: Milliseconds | None = None
+
+
+class RecommendationRecord(_Record):
+    """Which file to ship for a device, and why; file: None where none qualifies."""
+
+    device: Text
+    device_fingerprint: Text
+    threads: int = Field(ge=1)
+    most_loss_points: Percent
+    file: Text | None
+    reason: Text
+    passed_over: dict[Text, Text] = Field(max_length=4096)
+
+
 class DeployedFile(_Record):
     """One exported file. top1: percent of the test set, computed by the file's own runtime on the host."""
 
@@ -111,12 +139,14 @@ class DeployedFile(_Record):
     bytes: Count
     parity: ParityRecord | None = None
     top1: Percent | None = None
+    latency: tuple[DeployedLatency, ...] = Field(default=(), max_length=256)
 
 
 class ManifestRecord(_Record):
     """deploy/manifest.json"""
 
     files: tuple[DeployedFile, ...] = Field(min_length=1, max_length=4096)
+    recommendations: tuple[RecommendationRecord, ...] = Field(default=(), max_length=1024)
 
 
 class RebenchRow(_Record):

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 from importlib.metadata import version
+from pathlib import PurePosixPath
 from typing import Any
 
 from deploy.export import load_exported
@@ -9,6 +10,7 @@ from latency.predict import predict
 from pocketnas.stages.context import RunContext
 from pocketnas.stages.training import training_record
 from pocketnas.taken_table import why_not_compared
+from pocketnas_base.artifact import PRECISIONS, Precision
 from pocketnas_base.errors import InputError
 from pocketnas_base.files import read_json, write_json
 from search.architecture import Architecture
@@ -43,18 +45,30 @@ def rebench_rows(context: RunContext) -> list[dict[str, Any]]:
     return rows
 
 
+def _by_precision(rows: list[dict[str, Any]], precision: Precision) -> list[dict[str, Any]]:
+    """Rows in an order in which the one that speaks for its runtime comes last: that of the table's precision, else the
+    most exact."""
+    order = {name: place for place, name in enumerate(dict.fromkeys((precision, *PRECISIONS)))}
+    return sorted(rows, key=lambda row: -order.get(row["precision"], len(order)))
+
+
 def summarise(context: RunContext) -> dict[str, Any]:
     """The run in one JSON document."""
     directory, config = context.directory, context.config
     table, architecture = context.table(), context.architecture()
     prediction = predict(table, architecture.ops)
     rows = rebench_rows(context)
-    derived = {row["runtime"]: row for row in rows if row["role"] == "derived"}
-    baseline_row = next(row for row in rows if row["role"] == "baseline")
+    precision = config.table.precision
+    derived = {row["runtime"]: row for row in _by_precision([r for r in rows if r["role"] == "derived"], precision)}
+    baseline_row = _by_precision([row for row in rows if row["role"] == "baseline"], precision)[-1]
     baseline = Architecture.load(directory.baseline / "architecture.json")
     measured = {runtime: row["latency_ms"] for runtime, row in derived.items()}
     of_table = measured[config.table.runtime]
-    files = {file.artifact.runtime: file for file in load_exported(directory.deploy)}
+    exported = load_exported(directory.deploy)
+    files = {
+        runtime: next(file for file in exported if file.artifact.path.name == PurePosixPath(row["file"]).name)
+        for runtime, row in derived.items()
+    }
     search: Any = read_json(directory.search_result, what="search result")
     environment: Any = read_json(directory.environment, what="environment")
     device = environment["device"]

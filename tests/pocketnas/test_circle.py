@@ -106,6 +106,25 @@ def test_the_run_directory_holds_what_the_design_names(finished: Path) -> None:
     assert "default-src 'none'" in report, "the page may load nothing"
 
 
+def test_the_bundle_is_measured_described_and_whole(finished: Path) -> None:
+    summary = json.loads((finished / "summary.json").read_text())
+    manifest = json.loads((finished / "deploy" / "manifest.json").read_text())
+    for entry in manifest["files"]:
+        (taken,) = entry["latency"]
+        assert taken["latency_ms"] == summary["measured_ms"][entry["runtime"]]
+        assert taken["cold_load_ms"] > 0
+        assert (taken["predicted_ms"] is not None) == (entry["runtime"] == summary["table_runtime"])
+    (choice,) = manifest["recommendations"]
+    assert choice["file"] in [entry["file"] for entry in manifest["files"]]
+    card = (finished / "deploy" / "MODEL_CARD.md").read_text()
+    assert f"take `{choice['file']}`" in card
+    assert "Space " in card
+    assert (finished / "deploy" / "kotlin" / "TfliteClassifier.kt").exists()
+    assert "Files to ship" in (finished / "report.html").read_text()
+    checked = pocketnas("check", finished / "deploy", "--no-emulate")
+    assert checked.returncode == 0, checked.stdout
+
+
 def test_predict_and_bench_read_what_the_run_wrote(finished: Path) -> None:
     predicted = pocketnas("predict", "-t", finished / "table.parquet", "-a", finished / "architecture.json", "--json")
     assert predicted.returncode == 0, predicted.stderr

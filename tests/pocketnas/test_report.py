@@ -10,6 +10,7 @@ from collections.abc import Callable
 from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -732,3 +733,41 @@ def test_a_table_measured_on_another_system_is_not_compared_either() -> None:
     why = why_not_compared(info, "local", "0a" * 32)
     assert why is not None
     assert "the table was measured on local, the files on local, another device or system" in why
+
+
+def test_files_to_ship_are_shown_with_the_one_to_take_and_why(run_dir: Path) -> None:
+    device = {"device": "Pixel 8", "device_fingerprint": "5e" * 32, "threads": 1}
+    hostile = "<b>It is slower.</b>"
+
+    def add(manifest: dict[str, Any]) -> None:
+        for file, ms in zip(manifest["files"], (1.026, 1.31), strict=True):
+            file["latency"] = [
+                {
+                    **device,
+                    "latency_ms": ms,
+                    "high_ms": ms * 1.01,
+                    "cold_load_ms": 7.7,
+                    "first_ms": 4.4,
+                    "peak_memory_mb": 31.5,
+                    "energy_mj": None,
+                    "energy_note": "the phone is powered by usb",
+                }
+            ]
+        names = [file["file"] for file in manifest["files"]]
+        choice = {"file": names[0], "reason": "It takes 1.026 ms.", "passed_over": {names[1]: hostile}}
+        manifest["recommendations"] = [{**device, "most_loss_points": 1.0, **choice}]
+
+    write_report(run_dir)
+    assert "Files to ship" not in page(run_dir).said, "before they were measured"
+    edit(run_dir / "deploy" / "manifest.json", add)
+    write_report(run_dir)
+    said = page(run_dir).said
+    assert "Files to ship On Pixel 8, 1 thread: ship demo-derived.tflite . It takes 1.026 ms." in said
+    table = said[said.index("Files to ship") : said.index("Seconds per stage")]
+    for shown in ("demo-derived.tflite TFLite fp32 252 kB 90.87", "1.03", "1.31", "7.70", "4.40", "31.5"):
+        assert shown in table, table
+    assert f"demo-derived.pte: {hostile}" in table
+    assert "energy is unreadable: the phone is powered by usb" in said
+    edit(run_dir / "deploy" / "manifest.json", lambda m: m["files"][0]["latency"][0].update(latency_ms=-1))
+    with pytest.raises(InputError, match=r"deploy/manifest.json: files.0.latency.0.latency_ms"):
+        write_report(run_dir)
