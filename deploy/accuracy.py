@@ -12,13 +12,14 @@ from pocketnas_base.progress import Progress, silent
 if TYPE_CHECKING:
     from torch import nn
 
-Model = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+Images = NDArray[np.float32] | NDArray[np.uint8]
+Model = Callable[[Images], NDArray[np.float32]]
 
 IMAGES_PER_CALL = 256
 
 
 def outputs_of(
-    model: Model, images: NDArray[np.float32], *, what: str, progress: Progress = silent
+    model: Model, images: Images, *, what: str, progress: Progress = silent
 ) -> NDArray[np.float32]:
     """The model's outputs [N, ...] for images [N, C, H, W], called with a few hundred at a time."""
     parts = []
@@ -36,6 +37,19 @@ def top1_percent(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> floa
     return 100.0 * int(np.sum(logits.argmax(1) == labels)) / len(labels)
 
 
+def top5_percent(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> float | None:
+    """Percent of images whose label's logit is one of the five largest; None where there are five classes or fewer.
+
+    Raises InputError when the two differ in number.
+    """
+    if logits.shape[:1] != labels.shape or len(labels) == 0:
+        raise InputError(f"{len(logits)} outputs cannot be compared with {len(labels)} labels")
+    if logits.shape[1] <= 5:
+        return None
+    five = np.argpartition(-logits, 4, axis=1)[:, :5]
+    return 100.0 * int(np.sum((five == labels[:, None]).any(1))) / len(labels)
+
+
 def accuracy(
     model: Model, images: NDArray[np.float32], labels: NDArray[np.int64], *, progress: Progress = silent
 ) -> float:
@@ -51,7 +65,7 @@ def torch_model(network: "nn.Module") -> Model:
 
     module = copy.deepcopy(network).cpu().eval()
 
-    def run(images: NDArray[np.float32]) -> NDArray[np.float32]:
+    def run(images: Images) -> NDArray[np.float32]:
         with torch.inference_mode():
             logits: NDArray[np.float32] = module(torch.from_numpy(images)).numpy()
         return logits

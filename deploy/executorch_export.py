@@ -1,7 +1,6 @@
-"""ExecuTorch with XNNPACK: .pte files of operators and of trained networks, made in worker processes."""
+"""ExecuTorch with XNNPACK: .pte files of operators, made in worker processes."""
 
 import os
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,8 +10,6 @@ from deploy.workers import Job, run_jobs
 from latency.opspec import OpSpec
 from pocketnas_base.artifact import Precision
 from pocketnas_base.errors import ExportError
-from pocketnas_base.files import replacing
-from search.architecture import Architecture
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -78,23 +75,3 @@ def lower_operators(
         for op, path in jobs
     ]
     run_jobs(_WORKER, described, log.resolve(), workers=count, finished=finished)
-
-
-def convert_network(network: "nn.Module", architecture: Architecture, path: Path) -> None:
-    """Write the .pte of a trained network (input [1, C, H, W], contiguous) to `path`.
-
-    Raises ExportError; what the exporter printed is then kept beside `path`, under its name with `.log`.
-    """
-    from safetensors.torch import save_file
-
-    with tempfile.TemporaryDirectory(prefix="pocketnas-executorch-") as folder:
-        weights = Path(folder) / "weights.safetensors"
-        state = network.state_dict()
-        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}, weights)
-        with replacing(path) as temporary:
-            job: Job = {
-                "architecture": architecture.to_dict(),
-                "weights": str(weights),
-                "path": str(temporary.resolve()),
-            }
-            run_jobs(_WORKER, [job], path.with_name(path.name + ".log").resolve())

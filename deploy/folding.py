@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from pocketnas_base.errors import ExportError
+from pocketnas_base.errors import ExportError, InputError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -15,12 +15,9 @@ def folded(module: "nn.Module") -> "nn.Module":
     to float32 once. The weights are laid out contiguously, as the exporters need them. The copy computes what `module`
     computes in evaluation mode, up to rounding. Raises ExportError for a batch norm that no convolution precedes.
     """
-    import copy
-
-    import torch
     from torch import nn
 
-    result = copy.deepcopy(module).cpu().eval()
+    result = evaluated(module)
     for part in list(result.modules()):
         if isinstance(part, nn.Sequential):
             layers = _fold_layers(list(part))
@@ -29,6 +26,23 @@ def folded(module: "nn.Module") -> "nn.Module":
     for name, part in result.named_modules():
         if isinstance(part, nn.modules.batchnorm._BatchNorm):
             raise ExportError(f"batch norm {name or 'at the root'} follows no convolution, so it cannot be folded")
+    return result.requires_grad_(False)
+
+
+def evaluated(module: "nn.Module") -> "nn.Module":
+    """A copy of `module` in evaluation mode on the CPU, its weights laid out contiguously and free of gradients.
+
+    Raises InputError when the module cannot be copied.
+    """
+    import copy
+
+    import torch
+
+    try:
+        result = copy.deepcopy(module).cpu().eval()
+    except (RuntimeError, TypeError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"the network cannot be copied, as export has to: {reason:.200}") from error
     with torch.no_grad():
         for tensor in (*result.parameters(), *result.buffers()):
             tensor.data = tensor.data.contiguous(memory_format=torch.contiguous_format)

@@ -1,4 +1,4 @@
-"""A trained network to .tflite by way of ONNX and onnx2tf, the converter that the product's files come from."""
+"""A network to .tflite by way of ONNX and onnx2tf, the converter that the product's files come from."""
 
 import tempfile
 import warnings
@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from deploy.folding import folded
 from deploy.tflite_schema import INPUT_NAME, OUTPUT_NAME, with_signature
 from deploy.workers import Job, run_jobs
 from pocketnas_base.errors import ExportError
-from pocketnas_base.files import write_bytes
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -24,35 +22,37 @@ _SAMPLE_FILE = "calibration_image_sample_data_20x128x128x3_float32.npy"
 _SAMPLE_IMAGES, _SAMPLE_SIZE, _SAMPLE_CHANNELS = 20, 128, 3
 
 
-def convert_network(network: "nn.Module", images: "Tensor", path: Path) -> None:
-    """Write the float32 .tflite (input NHWC, batch 1, signature `serving_default`) of a trained network to `path`.
+def convert_by_onnx2tf(module: "nn.Module", images: "Tensor", log: Path, *, strict: bool) -> bytes:
+    """The float32 .tflite (input NHWC, batch 1, signature `serving_default`) of a module in evaluation mode.
 
-    images: [N, C, H, W], real ones: their size becomes the model's, and the converter checks itself on them.
-    onnx2tf runs in a process of its own inside a fresh folder, without network access.
-    Raises ExportError; what the converter printed is then kept beside `path`, under its name with `.log`.
+    images: [N, C, H, W] float32, real ones: their size becomes the model's, and the converter's checks run on them.
+    strict: onnx2tf compares every operator with ONNX Runtime and tries other axes where they differ, at several times
+    the cost. It runs in a process of its own inside a fresh folder, without network access.
+    Raises ExportError; what the converter printed is then kept in `log`.
     """
     with tempfile.TemporaryDirectory(prefix="pocketnas-onnx2tf-") as name:
         folder = Path(name)
-        write_onnx(network, images[:1], folder / "model.onnx")
+        write_onnx(module, images[:1], folder / "model.onnx")
         np.save(folder / _SAMPLE_FILE, _sample_images(images), allow_pickle=False)
-        job: Job = {"onnx": "model.onnx", "folder": "converted"}
-        run_jobs(_WORKER, [job], path.with_name(path.name + ".log").resolve(), directory=folder)
+        job: Job = {"onnx": "model.onnx", "folder": "converted", "strict": strict}
+        run_jobs(_WORKER, [job], log.resolve(), directory=folder)
         converted = folder / "converted" / "model_float32.tflite"
         if not converted.is_file():
-            raise ExportError(f"onnx2tf ended well but wrote no {converted.name}, so {path} was not made")
-        write_bytes(path, with_signature(converted.read_bytes()))
+            raise ExportError(f"onnx2tf ended well but wrote no {converted.name}, so there is no .tflite file")
+        return with_signature(converted.read_bytes())
 
 
-def write_onnx(network: "nn.Module", example: "Tensor", path: Path) -> None:
-    """Write the network as ONNX, batch norms folded, for inputs of `example`'s shape. Raises ExportError."""
+def write_onnx(module: "nn.Module", example: "Tensor", path: Path) -> None:
+    """Write a module as ONNX, for inputs of `example`'s shape. Raises ExportError."""
     import torch
 
     try:
         with warnings.catch_warnings(), torch.no_grad():
-            # The newer exporter needs onnxscript and writes what onnx2tf 1.28 does not read.
-            warnings.simplefilter("ignore", DeprecationWarning)
+            # The newer exporter needs onnxscript and writes what onnx2tf 1.28 does not read. Control flow, of which the
+            # tracer warns, is refused before.
+            warnings.simplefilter("ignore")
             torch.onnx.export(
-                folded(network),
+                module,
                 (example,),
                 str(path),
                 input_names=[INPUT_NAME],
@@ -61,7 +61,8 @@ def write_onnx(network: "nn.Module", example: "Tensor", path: Path) -> None:
                 dynamo=False,
             )
     except (torch.onnx.errors.OnnxExporterError, RuntimeError) as error:
-        raise ExportError(f"torch could not write the network as ONNX: {str(error).splitlines()[0]}") from error
+        reason = " ".join(str(error).split())
+        raise ExportError(f"torch could not write the network as ONNX: {reason:.300}") from error
 
 
 def _sample_images(images: "Tensor") -> "np.ndarray[tuple[int, ...], np.dtype[np.float32]]":

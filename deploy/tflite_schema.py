@@ -187,14 +187,22 @@ def read_operators(content: bytes) -> list[TfliteOperator]:
 
 
 def unpack(content: bytes) -> Any:
+    """The model as the schema's own objects, every buffer with its data. Raises ExportError when it is none."""
     from ai_edge_litert import schema_py_generated as schema
 
     if content[4:8] != FILE_IDENTIFIER:
         raise ExportError("this is not a .tflite model: its file identifier is missing")
-    return schema.ModelT.InitFromPackedBuf(bytearray(content), 0)
+    model = schema.ModelT.InitFromPackedBuf(bytearray(content), 0)
+    for buffer in model.buffers:
+        # schema.fbs: data may lie behind the flatbuffer, where `offset` says; 0 and 1 say nothing.
+        if buffer.offset > 1:
+            buffer.data = np.frombuffer(content, np.uint8, buffer.size, buffer.offset)
+            buffer.offset = buffer.size = 0
+    return model
 
 
 def sign(model: Any) -> None:
+    """Give a model the SignatureDef that every file of ours has."""
     from ai_edge_litert import schema_py_generated as schema
 
     graph = model.subgraphs[0]
@@ -219,6 +227,7 @@ def _named(name: str, index: int) -> Any:
 
 
 def pack(model: Any) -> bytes:
+    """The file of a model. Raises ExportError when it would pass the format's 2 GiB."""
     import flatbuffers
     from ai_edge_litert import schema_py_generated as schema
 

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from pocketnas.cli_deploy import check, rebench
+from pocketnas.cli_export import export
 from pocketnas.cli_options import Delegate, Devices, Json, NamesFrom, Processes, Runner, RunOrConfig, Runs, Tolerate
 from pocketnas.cli_search import search_app
 from pocketnas.cli_tables import table_app
@@ -160,14 +161,7 @@ def train(run_or_config: RunOrConfig, runs: Runs = Path("runs")) -> None:
     run_stage("train", run_or_config, runs)
 
 
-@app.command()
-def export(run_or_config: RunOrConfig, runs: Runs = Path("runs")) -> None:
-    """Export the trained network to TFLite and ExecuTorch, and verify both files."""
-    from pocketnas.commands.run import run_stage
-
-    run_stage("export", run_or_config, runs)
-
-
+app.command()(export)
 app.command()(rebench)
 app.command()(check)
 

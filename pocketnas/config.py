@@ -11,11 +11,12 @@ from android_bench.adb.phone import transport_kind
 from android_bench.device import LOCAL
 from android_bench.reasons import REASONS
 from deploy.choice import MOST_LOSS_POINTS
+from deploy.subject import MAX_CALIBRATION_IMAGES
 from latency.calibrate import MIN_NETWORKS
 from latency.correction import MAX_NETWORKS
 from pocketnas.config_section import Section
 from pocketnas.training_config import AugmentationConfig, TrainConfig
-from pocketnas_base.artifact import Runtime
+from pocketnas_base.artifact import Precision, Runtime
 from pocketnas_base.errors import InputError
 from pocketnas_base.files import read_bytes
 from search.accelerator import Accelerator
@@ -132,9 +133,12 @@ class BaselineConfig(Section):
 
 
 class ExportConfig(Section):
-    """Which runtimes get a file; the table's runtime must be among them."""
+    """Which runtimes get files, in which precisions; the table's runtime and precision must be among them. precisions:
+    left out, fp32 and the table's. calibration_images: how many training images int8's ranges come from."""
 
     runtimes: tuple[Runtime, ...] = Field(default=("tflite", "executorch"), min_length=1)
+    precisions: tuple[Precision, ...] | None = Field(default=None, min_length=1)
+    calibration_images: int = Field(default=128, ge=1, le=MAX_CALIBRATION_IMAGES)
 
 
 class RebenchConfig(Section):
@@ -193,6 +197,11 @@ class RunConfig(Section):
     rebench: RebenchConfig = RebenchConfig()
     compare: CompareConfig = CompareConfig()
 
+    @property
+    def exported_precisions(self) -> tuple[Precision, ...]:
+        """What the derived net is exported in, whatever `export.precisions` was left to."""
+        return self.export.precisions or tuple(dict.fromkeys(("fp32", self.table.precision)))
+
     @field_validator("tolerate")
     @classmethod
     def _reasons_are_known(cls, tolerate: tuple[str, ...]) -> tuple[str, ...]:
@@ -215,9 +224,11 @@ class RunConfig(Section):
         return devices
 
     @model_validator(mode="after")
-    def _table_runtime_is_exported(self) -> "RunConfig":
+    def _what_the_table_is_of_is_exported(self) -> "RunConfig":
         if self.table.runtime not in self.export.runtimes:
             raise ValueError(f"export.runtimes must hold the table's runtime, {self.table.runtime}")
+        if self.table.precision not in self.exported_precisions:
+            raise ValueError(f"export.precisions must hold the table's precision, {self.table.precision}")
         return self
 
 

@@ -34,10 +34,7 @@ def run_demo(runs: Path, data: str) -> None:
 
 def run_config(config_path: Path, runs: Path, *, resume: bool) -> None:
     """A run of the user's own configuration."""
-    from pocketnas.stages.export import check_exportable
-
     config, text = load_config(config_path)
-    check_exportable(config.table)
     path = runs / config.name
     if not resume:
         directory = _start(path, config, text)

@@ -2,52 +2,67 @@
 
 from collections.abc import Sequence
 
+from deploy.bundle import finish_bundle
 from deploy.export import export_network
-from deploy.manifest import ExportedFile
-from pocketnas.config import TableConfig
+from deploy.manifest import ExportedFile, Normalisation
+from pocketnas.bundling import about_run
 from pocketnas.console import progress_bar
+from pocketnas.export_images import spread_over
+from pocketnas.outside_delegate import outside_delegate
 from pocketnas.stages.context import RunContext
 from pocketnas.stages.training import Trainee, trainee, training_record
-from pocketnas_base.artifact import Runtime
-from pocketnas_base.errors import InputError
+from pocketnas_base.artifact import Precision, Runtime
+from search.data.dataset import ImageData
 
 
 def run(context: RunContext) -> str:
-    """Write deploy/ (the derived network, all runtimes) and baseline/deploy/ (the table's runtime)."""
+    """Write deploy/ (the derived network, all runtimes and precisions) and baseline/deploy/ (those of the table)."""
     config = context.config
-    check_exportable(config.table)
-    files = _export(context, trainee(context, "derived"), config.export.runtimes)
-    _export(context, trainee(context, "baseline"), [config.table.runtime])
+    with progress_bar("data") as progress:
+        data = context.data(progress)
+    derived, baseline = trainee(context, "derived"), trainee(context, "baseline")
+    files = _export(context, derived, data, config.export.runtimes, config.exported_precisions)
+    finish_bundle(derived.deploy, about_run(context, data_licence=data.licence))
+    _export(context, baseline, data, [config.table.runtime], [config.table.precision])
     return ", ".join(
-        f"{file.artifact.runtime} top-1 {file.top1:.2f} %, off by {file.parity.relative_error:.1e}" for file in files
+        f"{file.artifact.runtime} {file.artifact.precision} top-1 {file.top1:.2f} %, "
+        f"off by {file.parity.relative_error:.1e}"
+        for file in files
     )
 
 
-def check_exportable(config: TableConfig) -> None:
-    """Raise InputError where trained networks cannot be exported in the precision of the table."""
-    if config.precision != "fp32":
-        raise InputError(
-            f"table.precision: trained networks are exported in fp32 so far, so a run against an {config.precision} "
-            "table ends at its search; call the stages: pocketnas table build CONFIG, then pocketnas search CONFIG"
-        )
-
-
-def _export(context: RunContext, subject: Trainee, runtimes: Sequence[Runtime]) -> list[ExportedFile]:
-    from search.data.batches import normalisation_of
+def _export(
+    context: RunContext,
+    subject: Trainee,
+    data: ImageData,
+    runtimes: Sequence[Runtime],
+    precisions: Sequence[Precision],
+) -> list[ExportedFile]:
     from search.network import load_network
 
     training_record(context, subject.role)
     context.limit_threads()
     network = load_network(subject.architecture, subject.weights)
-    with progress_bar("data") as progress:
-        data = context.data(progress)
+    calibrated = "int8" in precisions
     with progress_bar("export") as progress:
         return export_network(
             network,
             subject.architecture,
             subject.deploy,
-            images=normalisation_of(data)(data.test_images),
+            images=data.test_images,
             labels=data.test_labels,
+            calibration=spread_over(data.train_images, context.config.export.calibration_images)
+            if calibrated
+            else None,
+            normalisation=in_pixels(data),
+            class_names=data.classes,
             runtimes=runtimes,
+            precisions=precisions,
+            profiler=outside_delegate,
             progress=progress,
         )
+
+
+def in_pixels(data: ImageData) -> Normalisation:
+    """What training made of pixels from 0 to 255."""
+    return Normalisation(tuple(255 * mean for mean in data.mean), tuple(255 * std for std in data.std))

@@ -1,18 +1,18 @@
 """A whole network through both real exporters, verified on real images."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from deploy import executorch_export
+from deploy import export_model
 from deploy.accuracy import outputs_of, torch_model
 from deploy.export import export_network, export_untrained, load_exported
 from deploy.interpreters import load_interpreter
 from deploy.manifest import ExportedFile
-from deploy.parity import check_parity
 from deploy.samples import network_sample
 from deploy.tflite_schema import read_operators
 from pocketnas_base.errors import ExportError, InputError
@@ -102,8 +102,10 @@ def test_a_changed_file_is_not_taken_for_the_exported_one(
 def test_a_file_that_computes_otherwise_is_rejected_and_kept_with_its_report(
     architecture: Architecture, images: torch.Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    other, real = network_sample(architecture, 1), executorch_export.convert_network
-    monkeypatch.setattr(executorch_export, "convert_network", lambda _, net, path: real(other, net, path))
+    other, real = network_sample(architecture, 1), export_model.convert_to_pte
+    monkeypatch.setattr(
+        export_model, "convert_to_pte", lambda subject, *rest: real(replace(subject, network=other), *rest)
+    )
     with pytest.raises(ExportError, match="computes otherwise than torch"):
         export_network(network_sample(architecture, 0), architecture, tmp_path, images=images, runtimes=["executorch"])
     assert not (tmp_path / "small_fp32.pte").exists()
@@ -124,15 +126,6 @@ def test_a_damaged_manifest_is_reported_and_written_anew_by_the_next_export(
 def test_images_of_another_size_are_refused(architecture: Architecture, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"takes images of \[1, 28, 28\]"):
         export_network(network_sample(architecture, 0), architecture, tmp_path, images=torch.zeros(4, 3, 32, 32))
-
-
-def test_parity_does_not_pass_for_numbers_that_are_none() -> None:
-    good = np.ones((2, 3), np.float32)
-    assert check_parity(good, good, "fp32").passed
-    assert not check_parity(good, np.full((2, 3), np.nan, np.float32), "fp32").passed
-    assert not check_parity(good, good + 2e-4, "fp32").passed
-    with pytest.raises(ExportError, match="outputs of"):
-        check_parity(good, np.ones((2, 4), np.float32), "fp32")
 
 
 def test_outputs_of_a_network_do_not_depend_on_how_many_images_are_asked_at_once(

@@ -282,7 +282,11 @@ def test_a_damaged_checkpoint_is_named_and_kept(searched: Path) -> None:
     [
         ('space = "demo"', 'space = "moble"', "unknown space 'moble'; known: demo, mobile, mobile-24"),
         ('space = "demo"', 'space = "demo"\ndevice = "R58M123"', "unknown device 'R58M123'"),
-        ("[train]", '[table]\nprecision = "int8"\n[train]', "trained networks are exported in fp32 so far"),
+        (
+            "[train]",
+            '[table]\nprecision = "int8"\n[export]\nprecisions = ["fp16"]\n[train]',
+            "export.precisions must hold the table's precision, int8",
+        ),
         ("hold_target = true", 'loss = "mul#log"', "needs a target above 1 ms, not 0.9"),
         ("target_ms = 1.2", "target_ratio = 0.5", "is a share of the all-mb6_3x3 net"),
     ],

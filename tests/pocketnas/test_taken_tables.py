@@ -113,18 +113,16 @@ def test_the_command_line_does_not_contradict_the_configuration(
     assert f"config.toml says table.use = {elsewhere}; leave --table out" in line
 
 
-def test_a_search_against_an_int8_table_ends_before_the_export(config: Callable[..., Path], tmp_path: Path) -> None:
+def test_a_search_takes_an_int8_table_where_int8_is_exported(config: Callable[..., Path], tmp_path: Path) -> None:
     measured_table(DEMO, precision="int8").save(tmp_path / "int8.parquet")
     path = config(f'use = "{tmp_path / "int8.parquet"}"\nprecision = "int8"')
-    line = refused("run", path, "--runs", tmp_path / "runs")
-    assert "table.precision: trained networks are exported in fp32 so far" in line
-    assert not (tmp_path / "runs").exists(), "before anything is measured"
     for stage in ("table build", "search"):
         done = program(*stage.split(), path, "--runs", tmp_path / "runs")
         assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path / "runs" / "taken" / "search" / "result.json").read_text())["predicted_ms"] > 0
-    assert "trained networks are exported in fp32 so far" in program("export", tmp_path / "runs" / "taken").stderr
-    assert refused("run", path, "--runs", tmp_path / "runs", "--resume") == line
+    path.write_text(path.read_text() + '\n[export]\nprecisions = ["fp32"]\n')
+    line = refused("run", path, "--runs", tmp_path / "other")
+    assert "export.precisions must hold the table's precision, int8" in line
 
 
 @pytest.mark.parametrize(
@@ -137,7 +135,7 @@ def test_a_search_against_an_int8_table_ends_before_the_export(config: Callable[
         (
             'use = "ELSEWHERE"\nprecision = "int8"',
             "demo",
-            "trained networks are exported in fp32 so far",
+            "was measured with precision fp32, but table.precision asks",
         ),
         ('use = "ELSEWHERE"', "demo@32", "is of another space (demo); this run searches demo@32"),
         ('use = "pixel1"', "mobile@192", "table pixel1 is of another space (mobile); this run searches mobile@192"),

@@ -1,0 +1,208 @@
+"""A network to files of every runtime and precision, each seen to compute what torch computes."""
+
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TypeVar
+
+from deploy.evidence import (
+    Expected,
+    Kind,
+    described,
+    expected_of,
+    file_name,
+    file_stem,
+    identity,
+    kind_of,
+    kinds_of,
+    why_rejected,
+)
+from deploy.manifest import ExportedFile, OutsideDelegate, is_intact, read_manifest, write_manifest
+from deploy.program import exported_program
+from deploy.pte_network import convert_to_pte
+from deploy.subject import Subject, deployed_module
+from deploy.tflite_network import Converter, check_converter, finished_model, float32_model
+from pocketnas_base.artifact import PRECISIONS, RUNTIMES, Artifact, Precision, Runtime
+from pocketnas_base.errors import ExportError, InputError
+from pocketnas_base.files import write_bytes, write_json
+from pocketnas_base.progress import Progress, silent
+
+T = TypeVar("T")
+Profiler = Callable[[Artifact], tuple[OutsideDelegate, ...]]
+"""What of a file its runtime's delegate leaves to slower kernels, found by running it."""
+
+_WORKSHOP = ".exporting-"
+# A run's progress in units of effort: a conversion, and a check on all images.
+_CONVERT, _CHECK = 50, 50
+
+
+def export_model(
+    subject: Subject,
+    out_dir: Path,
+    *,
+    runtimes: Sequence[Runtime] = RUNTIMES,
+    precisions: Sequence[Precision] = ("fp32",),
+    converter: Converter = "onnx2tf",
+    profiler: Profiler | None = None,
+    progress: Progress = silent,
+) -> list[ExportedFile]:
+    """Write `<name>_<precision>.tflite` and `.pte` of a network, with `manifest.json`, into `out_dir`.
+
+    Every file's outputs on all of the subject's images are held against torch's, and where there are labels top-1 and
+    top-5 too, within what its precision must keep (`deploy.parity`). A file gets its final name only after it passed;
+    one whose manifest entry is of the same subject and versions is left as it is.
+    profiler: asked about every file that is made.
+    Raises InputError for what cannot be exported, and ExportError when a conversion fails (with the name of its log) or
+    a file computes otherwise than torch (it is kept as `<name>.rejected` with a report beside it, when all others are
+    done).
+    """
+    kinds = kinds_of(runtimes, precisions)
+    if any(precision == "int8" for _, precision in kinds) and subject.calibration is None:
+        raise InputError("int8 needs images to see the ranges of activations on; name some to calibrate with")
+    check_converter(converter)
+    kept = _still_valid(out_dir, subject, converter)
+    files = {kind_of(file): file for file in kept}
+    missing = [kind for kind in kinds if kind not in files]
+    if missing:
+        out_dir.mkdir(parents=True, exist_ok=True)
+        for old in out_dir.glob(f"{_WORKSHOP}*"):
+            shutil.rmtree(old, ignore_errors=True)
+        with tempfile.TemporaryDirectory(prefix=_WORKSHOP, dir=out_dir) as workshop:
+            # Whatever stands under a final name belongs to the manifest, also while the rest is in the making.
+            write_manifest(out_dir, kept)
+            _Export(subject, out_dir, Path(workshop), converter, profiler, progress).make(missing, files)
+    progress(1, 1, "exported")
+    return [files[kind] for kind in kinds]
+
+
+class _Export:
+    """One export under way: its folders, how far it is, and what was rejected."""
+
+    def __init__(
+        self,
+        subject: Subject,
+        out_dir: Path,
+        workshop: Path,
+        converter: Converter,
+        profiler: Profiler | None,
+        progress: Progress,
+    ) -> None:
+        self._subject, self._out_dir, self._workshop = subject, out_dir, workshop
+        self._converter, self._profiler, self._progress = converter, profiler, progress
+        self._done = self._total = 0
+        self._rejections: list[str] = []
+
+    def make(self, missing: list[Kind], files: dict[Kind, ExportedFile]) -> None:
+        """Convert, check and commit everything that is missing, adding it to `files`."""
+        subject = self._subject
+        self._total = _CHECK + len(missing) * (_CONVERT + _CHECK)
+        if subject.architecture is None:
+            # A tracer would keep one way of a branch and pass every check on images that take it.
+            exported_program(deployed_module(subject, from_pixels=False), subject.example().float())
+        expected = expected_of(subject, self._checking)
+        self._done = _CHECK
+        of_tflite = [precision for runtime, precision in missing if runtime == "tflite"]
+        of_executorch = [precision for runtime, precision in missing if runtime == "executorch"]
+        if of_tflite:
+            self._say("converting to tflite")
+            float32 = self._logged("tflite", lambda log: float32_model(subject, self._converter, log))
+            for precision in of_tflite:
+                self._say(f"tflite in {precision}")
+                write_bytes(self._path("tflite", precision), finished_model(subject, float32, precision))
+                self._done += _CONVERT
+                self._check(("tflite", precision), expected, files)
+        if of_executorch:
+            self._say("converting to executorch")
+            paths = {precision: self._path("executorch", precision) for precision in of_executorch}
+            self._logged("executorch", lambda log: convert_to_pte(subject, paths, log, self._converted))
+            for precision in of_executorch:
+                self._check(("executorch", precision), expected, files)
+        if self._rejections:
+            raise ExportError("; ".join(self._rejections))
+
+    def _check(self, kind: Kind, expected: Expected, files: dict[Kind, ExportedFile]) -> None:
+        """Hold a converted file against torch, and give it its final name if it passes."""
+        path = self._path(*kind)
+        artifact = Artifact.of_file(path, kind[1])
+        file = described(self._subject, self._converter, artifact, expected, self._checking)
+        self._done += _CHECK
+        final = self._out_dir / path.name
+        if reason := why_rejected(file):
+            self._reject(path, final, file, reason)
+            return
+        if self._profiler is not None:
+            file = replace(file, outside_delegate=self._profiler(artifact))
+        path.replace(final)
+        for old in _rejected_names(final):
+            old.unlink(missing_ok=True)
+        files[kind] = replace(file, artifact=replace(artifact, path=final))
+        write_manifest(self._out_dir, _in_order(files))
+
+    def _reject(self, path: Path, final: Path, file: ExportedFile, reason: str) -> None:
+        """Keep a file that failed under a name that nobody deploys, with what was found beside it."""
+        kept, report = _rejected_names(final)
+        path.replace(kept)
+        accuracy = {name: getattr(file, name) for name in ("top1", "torch_top1", "top5", "torch_top5")}
+        write_json(report, {**asdict(file.parity), **accuracy, "passed": False})
+        self._rejections.append(f"{final.name} {reason}; the file is kept as {kept}, with its figures beside it")
+
+    def _logged(self, runtime: Runtime, convert: Callable[[Path], T]) -> T:
+        """Convert with a log in the workshop; where it fails, the log moves out, and the error names its new place."""
+        log, kept = self._workshop / f"{runtime}.log", self._out_dir / f"{file_stem(self._subject.name)}.{runtime}.log"
+        try:
+            result = convert(log)
+        except ExportError as error:
+            if not log.exists():
+                raise
+            log.replace(kept)
+            raise ExportError(str(error).replace(str(log.resolve()), str(kept))) from error
+        kept.unlink(missing_ok=True)
+        return result
+
+    def _checking(self, done: int, total: int, what: str) -> None:
+        self._progress(self._done + _CHECK * done // total, self._total, f"checking {what}")
+
+    def _converted(self, precision: Precision) -> None:
+        self._done += _CONVERT
+        self._say(f"executorch in {precision}")
+
+    def _say(self, what: str) -> None:
+        self._progress(self._done, self._total, what)
+
+    def _path(self, runtime: Runtime, precision: Precision) -> Path:
+        return self._workshop / file_name(self._subject, runtime, precision)
+
+
+def _rejected_names(final: Path) -> tuple[Path, Path]:
+    """Where a file that failed is kept, and its figures."""
+    return final.with_name(final.name + ".rejected"), final.with_name(final.name + ".rejected.json")
+
+
+def _in_order(files: dict[Kind, ExportedFile]) -> list[ExportedFile]:
+    """Files as the manifest lists them."""
+    return [files[kind] for kind in kinds_of(RUNTIMES, PRECISIONS) if kind in files]
+
+
+def _still_valid(out_dir: Path, subject: Subject, converter: Converter) -> list[ExportedFile]:
+    """The manifest's files that are intact and of this subject and these versions; the others are removed."""
+    try:
+        listed = read_manifest(out_dir)
+    except InputError:
+        listed = []  # damaged: nothing is known to be valid, and this export writes it anew
+    valid = []
+    for file in listed:
+        runtime, precision = kind_of(file)
+        made_of = identity(subject, runtime, precision, converter)
+        same = (
+            file.name == subject.name
+            and file.artifact.path.name == file_name(subject, runtime, precision)
+            and (file.input.dtype == "uint8") == subject.uint8_input
+            and all(getattr(file, name) == value for name, value in made_of.items())
+        )
+        if same and file.parity.passed and is_intact(file):
+            valid.append(file)
+        else:
+            file.artifact.path.unlink(missing_ok=True)
+    return valid

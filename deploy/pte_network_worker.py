@@ -1,0 +1,57 @@
+"""Worker process: lowers exported programs to .pte files, one job a line (`deploy.workers`)."""
+
+import gc
+import warnings
+from pathlib import Path
+from typing import Any
+
+from deploy.program import exported_program, load_program
+from deploy.workers import Job, serve
+from pocketnas_base.errors import ExportError
+
+
+def handle(job: Job) -> None:
+    """Lower one program, in int8 where the job names images to calibrate with. The parent looks at the file before it
+    gives it its name."""
+    import executorch.exir
+    import torch._dynamo  # noqa: F401
+    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+
+    # Lowering makes graphs of many small objects, for which the collector would walk the libraries' own again and
+    # again: half of the time.
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+    value: Any = job
+    program = load_program(Path(value["program"]))
+    if value["calibration"] is not None:
+        program = _quantised(program, Path(value["calibration"]))
+    lowered = executorch.exir.to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
+    try:
+        content = bytes(lowered.to_executorch().buffer)
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise ExportError(f"ExecuTorch has no kernel for an operator of the network: {reason:.300}") from error
+    Path(value["path"]).write_bytes(content)
+
+
+def _quantised(program: Any, calibration: Path) -> Any:
+    import numpy as np
+    import torch
+    from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
+        XNNPACKQuantizer,
+        get_symmetric_quantization_config,
+    )
+    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+
+    images = torch.from_numpy(np.load(calibration, allow_pickle=False))
+    quantizer = XNNPACKQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=True))
+    prepared = prepare_pt2e(program.module(), quantizer)
+    with torch.no_grad():
+        for index in range(len(images)):
+            prepared(images[index : index + 1])
+    return exported_program(convert_pt2e(prepared), images[:1])
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    serve(handle)

@@ -1,0 +1,87 @@
+"""Networks of somebody else's: what `pocketnas export --model tests_module:function` may be given."""
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class Other(nn.Module):
+    """Built unlike ours: batch norms by name, uneven padding, a gate, and a sum."""
+
+    def __init__(self, channels: int = 1, classes: int = 10) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(channels, 16, 3, stride=2, bias=False)
+        self.stem_norm = nn.BatchNorm2d(16)
+        self.depthwise = nn.Conv2d(16, 16, 3, padding=1, groups=16, bias=False)
+        self.depthwise_norm = nn.BatchNorm2d(16)
+        self.gate = nn.Linear(16, 16)
+        self.pointwise = nn.Conv2d(16, 16, 1)
+        self.head = nn.Linear(16, classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        value = functional.relu6(self.stem_norm(self.stem(functional.pad(images, (0, 1, 0, 1)))))
+        inner = functional.relu6(self.depthwise_norm(self.depthwise(value)))
+        gate = torch.sigmoid(self.gate(inner.mean((2, 3))))
+        value = value + self.pointwise(inner * gate[:, :, None, None])
+        result: Tensor = self.head(value.mean((2, 3)))
+        return result
+
+
+class Branching(nn.Module):
+    """Decides by what it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(1, 10, 28)
+
+    def forward(self, images: Tensor) -> Tensor:
+        made: Tensor = self.layer(images).flatten(1)
+        return made if images.sum() > 0 else -made
+
+
+class TwoOutputs(nn.Module):
+    """Gives a pair."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(1, 10, 28)
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        made = self.layer(images).flatten(1)
+        return made, made + 1
+
+
+class Unsupported(nn.Module):
+    """An operator that phones' runtimes have no kernel for."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return torch.linalg.svdvals(images[:, 0]).flatten(1)
+
+
+def other() -> nn.Module:
+    """`Other` with the same weights on every call, its batch norms fed with noise."""
+    torch.manual_seed(0)
+    network = Other()
+    with torch.no_grad():
+        network.train()(torch.randn(64, 1, 28, 28))
+    return network.eval()
+
+
+def branching() -> nn.Module:
+    """See `Branching`."""
+    return Branching()
+
+
+def two_outputs() -> nn.Module:
+    """See `TwoOutputs`."""
+    return TwoOutputs()
+
+
+def unsupported() -> nn.Module:
+    """See `Unsupported`."""
+    return Unsupported()
+
+
+def no_module() -> str:
+    """Not a module."""
+    return "a network"

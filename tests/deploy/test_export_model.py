@@ -1,0 +1,233 @@
+"""A network of somebody else's through every converter and precision, on real images, and what is wrong with some."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from export_cases import Branching, Other, TwoOutputs, Unsupported, other
+from torch import nn
+
+from deploy import evidence
+from deploy.evidence import kinds_of
+from deploy.export_model import export_model
+from deploy.interpreters import load_interpreter
+from deploy.manifest import ExportedFile, Normalisation, read_manifest
+from deploy.subject import Subject
+from deploy.tflite_metadata import read_labels
+from deploy.tflite_schema import read_operators, unpack
+from pocketnas_base.artifact import PRECISIONS, RUNTIMES, Runtime
+from pocketnas_base.errors import ExportError, InputError
+from search.data.dataset import ImageData
+from search.data.load import load_data
+
+MEAN_STD = Normalisation((72.9,), (90.0,))
+
+
+@pytest.fixture(scope="module")
+def data() -> ImageData:
+    return load_data("fashion-mnist", resolution=28, channels=1, classes=10)
+
+
+@pytest.fixture(scope="module")
+def subject(data: ImageData) -> Subject:
+    return Subject(
+        name="other",
+        network=other(),
+        input_shape=(1, 28, 28),
+        structure_sha256="0" * 64,
+        images=data.test_images[:200],
+        labels=data.test_labels[:200],
+        calibration=data.train_images[:32],
+        normalisation=MEAN_STD,
+        class_names=data.classes,
+        weights_licence="Apache-2.0",
+    )
+
+
+@pytest.fixture(scope="module")
+def exported(subject: Subject, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[ExportedFile]]:
+    folder = tmp_path_factory.mktemp("deploy")
+    return folder, export_model(subject, folder, precisions=PRECISIONS)
+
+
+@pytest.fixture(scope="module")
+def of_pixels(subject: Subject, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[ExportedFile]]:
+    folder = tmp_path_factory.mktemp("pixels")
+    wanted = replace(subject, softmax=True, uint8_input=True)
+    return folder, export_model(wanted, folder, precisions=("fp32", "fp16", "int8"))
+
+
+def test_every_precision_of_both_runtimes_computes_what_torch_computes(
+    exported: tuple[Path, list[ExportedFile]],
+) -> None:
+    folder, files = exported
+    assert [(file.artifact.runtime, file.artifact.precision) for file in files] == kinds_of(RUNTIMES, PRECISIONS)
+    snr = {(file.artifact.runtime, file.artifact.precision): file.parity.snr_db or np.inf for file in files}
+    for runtime in RUNTIMES:
+        assert snr[runtime, "fp32"] > 90
+        assert snr[runtime, "fp16"] > 45
+        assert 15 < snr[runtime, "int8"] < snr[runtime, "fp16"]
+    assert 20 < snr["tflite", "int8-dynamic"] < snr["tflite", "fp16"]
+    assert all(file.top5 is not None and file.labelled_images == 200 for file in files)
+    assert read_manifest(folder) == files
+    assert {path.name for path in folder.iterdir()} == {"manifest.json", *(file.artifact.path.name for file in files)}
+
+
+def test_int8_is_integer_from_end_to_end_and_fp16_half_as_large(exported: tuple[Path, list[ExportedFile]]) -> None:
+    files = {(file.artifact.runtime, file.artifact.precision): file for file in exported[1]}
+    operators = read_operators(files["tflite", "int8"].artifact.path.read_bytes())
+    assert [operators[0].name, operators[-1].name] == ["QUANTIZE", "DEQUANTIZE"]
+    model = unpack(files["tflite", "int8"].artifact.path.read_bytes())
+    graph = model.subgraphs[0]
+    floats = [tensor for tensor in graph.tensors if tensor.type == 0]
+    assert len(floats) == 2  # the two ends
+    convolution = next(o for o in graph.operators if graph.tensors[o.outputs[0]].shape.tolist() == [1, 14, 14, 16])
+    assert len(graph.tensors[convolution.inputs[1]].quantization.scale) == 16
+
+
+def test_labels_and_normalisation_are_inside_the_tflite_file(exported: tuple[Path, list[ExportedFile]]) -> None:
+    for file in exported[1]:
+        if file.artifact.runtime == "tflite":
+            content = file.artifact.path.read_bytes()
+            assert read_labels(content) == file.labels
+            model = unpack(content)
+            (entry,) = [entry for entry in model.metadata if entry.name == b"TFLITE_METADATA"]
+            metadata = bytes(np.asarray(model.buffers[entry.buffer].data, np.uint8))
+            assert metadata[4:8] == b"M001"
+            assert np.float32(72.9).tobytes() in metadata
+            assert b"Apache-2.0" in metadata
+
+
+def test_files_of_pixels_normalise_by_themselves_and_give_probabilities(
+    subject: Subject, of_pixels: tuple[Path, list[ExportedFile]]
+) -> None:
+    pixels = subject.images[:20].numpy()
+    with torch.inference_mode():
+        expected = torch.softmax(subject.network(subject.prepared(subject.images[:20])), 1).numpy()
+    for file in of_pixels[1]:
+        assert file.input.dtype == "uint8"
+        assert file.softmax
+        found = load_interpreter(file.artifact)(pixels)
+        assert found.sum(1) == pytest.approx(np.ones(20), abs=0.02)
+        assert np.abs(found - expected).max() < {"fp32": 1e-5, "fp16": 1e-2, "int8": 0.05}[file.artifact.precision]
+        with pytest.raises(ExportError, match="takes uint8 images"):
+            load_interpreter(file.artifact)(pixels.astype(np.float32))
+
+
+def test_a_second_export_makes_only_what_is_missing_or_different(
+    subject: Subject, exported: tuple[Path, list[ExportedFile]], tmp_path: Path
+) -> None:
+    folder, files = exported
+    for path in folder.iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "other_fp32.tflite").unlink()
+    before = {path.name: path.stat().st_mtime_ns for path in tmp_path.glob("other_*")}
+    export_model(subject, tmp_path, runtimes=["tflite"], precisions=("fp32",))
+    after = {path.name: path.stat().st_mtime_ns for path in tmp_path.glob("other_*")}
+    assert after.pop("other_fp32.tflite")
+    assert after == before
+    assert len(read_manifest(tmp_path)) == len(files)
+
+
+def test_int8_of_ranges_that_do_not_fit_is_rejected_and_the_others_are_kept(subject: Subject, tmp_path: Path) -> None:
+    dark = replace(subject, calibration=torch.zeros(4, 1, 28, 28, dtype=torch.uint8))
+    with pytest.raises(ExportError, match=r"other_int8.tflite computes otherwise than torch.*dB asked for") as caught:
+        export_model(dark, tmp_path, runtimes=["tflite"], precisions=("fp32", "int8"))
+    assert "\n" not in str(caught.value)
+    assert [file.artifact.path.name for file in read_manifest(tmp_path)] == ["other_fp32.tflite"]
+    assert not (tmp_path / "other_int8.tflite").exists()
+    assert (tmp_path / "other_int8.tflite.rejected").exists()
+    assert json.loads((tmp_path / "other_int8.tflite.rejected.json").read_text())["passed"] is False
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (Branching(), "decides by the numbers that it is given"),
+        (TwoOutputs(), "gives 2 outputs where files hold one"),
+    ],
+    ids=["control flow", "two outputs"],
+)
+def test_what_a_file_cannot_hold_is_refused_before_anything_is_converted(
+    subject: Subject, network: nn.Module, message: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ExportError, match=message) as caught:
+        export_model(replace(subject, network=network.eval(), labels=None), tmp_path)
+    assert "\n" not in str(caught.value)
+    assert [path.name for path in tmp_path.iterdir()] == ["manifest.json"]
+
+
+@pytest.mark.parametrize(
+    ("runtime", "message"),
+    [
+        ("tflite", "could not write the network as ONNX.*svd.*not supported"),
+        ("executorch", "svd.*other.executorch.log"),
+    ],
+)
+def test_an_operator_that_the_runtime_lacks_is_one_line(
+    subject: Subject, runtime: Runtime, message: str, tmp_path: Path
+) -> None:
+    wanted = replace(subject, network=Unsupported(), labels=None, class_names=None)
+    with pytest.raises(ExportError, match=message) as caught:
+        export_model(wanted, tmp_path, runtimes=[runtime])
+    assert "\n" not in str(caught.value)
+    assert not [path.name for path in tmp_path.iterdir() if path.suffix not in (".json", ".log")]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"images": torch.zeros(3, 1, 32, 32)}, r"takes images of \[1, 28, 28\], not \[3, 1, 32, 32\]"),
+        ({"calibration": torch.zeros(3, 3, 28, 28)}, r"takes calibration images of \[1, 28, 28\]"),
+        ({"calibration": torch.zeros(0, 1, 28, 28)}, "takes calibration images of"),
+        ({"normalisation": None}, "say with mean and std"),
+        ({"labels": torch.zeros(3, dtype=torch.int64)}, "cannot be checked with labels"),
+        ({"normalisation": Normalisation((0.0,) * 3, (1.0,) * 3)}, "3 numbers for 1 channels"),
+        ({"images": torch.zeros(3, 1, 28, 28), "labels": None, "uint8_input": True}, "checked on pixels"),
+    ],
+)
+def test_images_that_do_not_fit_the_network_are_one_line(
+    subject: Subject, change: dict[str, object], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        replace(subject, **change)  # type: ignore[arg-type]
+
+
+def test_int8_without_images_to_calibrate_with_is_refused(subject: Subject, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="name some to calibrate with"):
+        export_model(replace(subject, calibration=None), tmp_path, precisions=("int8",))
+    with pytest.raises(InputError, match="executorch files are not exported in int8-dynamic"):
+        export_model(subject, tmp_path, runtimes=["executorch"], precisions=("int8-dynamic",))
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_export_that_is_interrupted_leaves_no_half_written_file(subject: Subject, tmp_path: Path) -> None:
+    def interrupt(done: int, total: int, what: str) -> None:  # noqa: ARG001
+        if what == "tflite in fp16":
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        export_model(subject, tmp_path, runtimes=["tflite"], precisions=("fp32", "fp16"), progress=interrupt)
+    assert {path.name for path in tmp_path.iterdir()} == {"manifest.json", "other_fp32.tflite"}
+    assert [file.artifact.precision for file in read_manifest(tmp_path)] == ["fp32"]
+
+
+def test_an_accuracy_that_is_lost_rejects_a_file_whose_outputs_are_close(
+    subject: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    percents = iter([80.0, 50.0])  # torch's, then the file's
+    monkeypatch.setattr(evidence, "top1_percent", lambda _outputs, _labels: next(percents))
+    with pytest.raises(ExportError, match=r"is right on 50.00 % of 200 images, torch on 80.00 %"):
+        export_model(subject, tmp_path, runtimes=["tflite"])
+    assert (tmp_path / "other_fp32.tflite.rejected").exists()
+
+
+def test_a_module_in_training_mode_is_exported_as_it_evaluates(subject: Subject, tmp_path: Path) -> None:
+    network = Other()
+    network.load_state_dict(subject.network.state_dict())
+    (file,) = export_model(replace(subject, network=network.train()), tmp_path, runtimes=["tflite"])
+    assert network.training
+    assert file.parity.passed

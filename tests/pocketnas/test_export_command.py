@@ -1,0 +1,102 @@
+"""`pocketnas export` of any network, as a user calls it; what is wrong is one line, and leaves no file."""
+
+import contextlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from command_line import Done, program
+from safetensors.torch import save_file
+
+from deploy.export import load_exported
+from search.data.load import load_data
+
+ROOT = Path(__file__).resolve().parents[2]
+CASES = "export_cases"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the user stands: the module, images as folders of classes and as arrays, and weights."""
+    place = tmp_path_factory.mktemp("user")
+    (place / f"{CASES}.py").write_bytes((ROOT / "tests" / "deploy" / f"{CASES}.py").read_bytes())
+    data = load_data("fashion-mnist", resolution=28, channels=1, classes=10)
+    np.save(place / "pixels.npy", data.test_images[:64].numpy())
+    np.save(place / "prepared.npy", (data.test_images[:64].numpy().astype(np.float32) - 72.9) / 90.0)
+    np.save(place / "larger.npy", np.zeros((4, 1, 32, 32), np.uint8))
+    (place / "empty").mkdir()
+    (place / "labels.txt").write_text("".join(f"{name}\n" for name in data.classes))
+    (place / "nine.txt").write_text("".join(f"{name}\n" for name in data.classes[:9]))
+    torch.manual_seed(1)
+    save_file({"weight": torch.zeros(3)}, place / "foreign.safetensors")
+    (place / "pickle.pth").write_bytes(b"\x80\x04.")
+    return place
+
+
+def export(folder: Path, *words: object, model: str = f"{CASES}:other") -> Done:
+    with contextlib.chdir(folder):
+        return program("export", "--model", model, "--input", "1x28x28", *map(str, words))
+
+
+PIXELS = ("--test-images", "pixels.npy", "--mean", "72.9", "--std", "90")
+
+
+def test_a_module_becomes_files_and_a_bundle(folder: Path) -> None:
+    done = export(
+        folder, *PIXELS, "--calibration-images", "pixels.npy", "--precision", "fp32,int8", "--runtime", "tflite",
+        "--labels", "labels.txt", "--out", "made", "--json",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    printed = json.loads(done.stdout)
+    assert [entry["precision"] for entry in printed] == ["fp32", "int8"]
+    files = load_exported(folder / "made")
+    assert [str(file.artifact.path.relative_to(folder)) for file in files] == [entry["file"] for entry in printed]
+    assert files[0].labels == tuple((folder / "labels.txt").read_text().splitlines())
+    assert (folder / "made" / "MODEL_CARD.md").exists()
+    assert all(each.percent_of_time is not None for file in files for each in file.outside_delegate)
+
+
+@pytest.mark.parametrize(
+    ("model", "words", "message"),
+    [
+        ("nowhere:net", PIXELS, "there is no module nowhere"),
+        (f"{CASES}:none", PIXELS, "has no none"),
+        (f"{CASES}:no_module", PIXELS, "returned a str; it must return a torch.nn.Module"),
+        (f"{CASES}:branching", PIXELS, "decides by the numbers that it is given"),
+        (f"{CASES}:two_outputs", PIXELS, "gives a tuple for one image"),
+        (f"{CASES}:other", ("--test-images", "pixels.npy"), "say with mean and std"),
+        (f"{CASES}:other", ("--test-images", "larger.npy"), "holds [4, 1, 32, 32]; the network takes [N, 1, 28, 28]"),
+        (f"{CASES}:other", ("--test-images", "empty"), "empty holds no images"),
+        (f"{CASES}:other", ("--test-images", "nothing"), "unknown data 'nothing'"),
+        (f"{CASES}:other", (), "name some with --test-images"),
+        (f"{CASES}:other", (*PIXELS, "--precision", "int8"), "name some with --calibration-images"),
+        (f"{CASES}:other", (*PIXELS, "--precision", "int4"), "--precision 'int4': known are fp32, fp16"),
+        (f"{CASES}:other", (*PIXELS, "--weights", "foreign.safetensors"), "foreign.safetensors do not fit model"),
+        (f"{CASES}:other", (*PIXELS, "--weights", "pickle.pth"), "weights pickle.pth cannot be read"),
+        (f"{CASES}:other", (*PIXELS, "--labels", "nine.txt"), "9 labels were given for a network of 10 outputs"),
+        (f"{CASES}:other", (*PIXELS, "--input", "28x28"), "--input 28x28: give CHANNELSxHEIGHTxWIDTH"),
+        (f"{CASES}:other", (*PIXELS, "--input", "3x28x28"), "cannot be run on [3, 28, 28]"),
+        (f"{CASES}:other", (*PIXELS, "--std", "0"), "must be above 0"),
+        (
+            f"{CASES}:other",
+            ("--test-images", "prepared.npy", "--uint8-input"),
+            "files that take pixels are checked on pixels",
+        ),
+        (f"{CASES}:other", (*PIXELS, "--converter", "litert"), "--converter 'litert': known are onnx2tf, litert-torch"),
+        (f"{CASES}:other", (*PIXELS, "--out", "labels.txt"), "labels.txt"),
+        (f"{CASES}:other", (*PIXELS, "-a", "proxyless-mobile"), "name what to export"),
+        (f"{CASES}:unsupported", PIXELS, "torch could not write the network as ONNX"),
+    ],
+)
+def test_what_cannot_be_exported_is_one_line_and_no_file(
+    folder: Path, model: str, words: tuple[str, ...], message: str
+) -> None:
+    done = export(folder, *words, *(() if "--out" in words else ("--out", "refused")), model=model)
+    assert done.returncode in (1, 2), done.stdout
+    lines = done.stderr.strip().splitlines()
+    assert message in lines[-1]
+    assert lines[-1].startswith("pocketnas: ")
+    assert "Traceback" not in done.stderr
+    assert not list((folder / "refused").glob("*_fp32*"))
