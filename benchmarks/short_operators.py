@@ -83,8 +83,8 @@ def one_run(
         empty = summaries[EMPTY]
         interval_ns = empty.floor_high_ns - empty.floor_ns
         assert tick_ns is not None
-        demanded = copies_needed(summaries, tick_ns)
-        wide = copies_needed(summaries, max(tick_ns, int(interval_ns)))
+        demanded = copies_needed(summaries, tick_ns, config.runtime)
+        wide = copies_needed(summaries, max(tick_ns, int(interval_ns)), config.runtime)
         more = {job.id: job for needed in (demanded, wide) for job in _copies(needed, config)}
         if more:
             key = measure(device, list(more.values()), replace(protocol, seed=seed + 1), store, progress=progress)

@@ -93,7 +93,7 @@ def measure_table(
         key = measure(device, jobs, protocol, store, tolerated=tolerated, official=official, progress=progress)
         named = latencies(store, key, tolerated=tolerated)
         summaries = {op: named[job_id(op, config)] for op in space.op_specs()}
-        needed = copies_needed(summaries, store.tick_ns(key))
+        needed = copies_needed(summaries, store.tick_ns(key), config.runtime)
         keys = [key]
         if needed:
             more = repeated_jobs(needed, config, operator_cache(), seed)

@@ -7,10 +7,12 @@ from pathlib import Path
 
 from android_bench.job import Job
 from android_bench.statistics import Summary
+from deploy.executorch_export import takes_channels_last
 from deploy.operators import MAX_COPIES, export_operators
 from latency.opspec import EMPTY, OpSpec
 from latency.rows import TableRow
 from pocketnas.config import TableConfig
+from pocketnas_base.artifact import Runtime
 
 NS_PER_MS = 1e6
 
@@ -18,18 +20,20 @@ MOST_UNRESOLVED = 0.01
 """How much of an operator's own time the clock's tick may be. A network's prediction is to hold within 5 %."""
 
 
-def copies_needed(summaries: Mapping[OpSpec, Summary], tick_ns: int | None) -> dict[OpSpec, int]:
+def copies_needed(summaries: Mapping[OpSpec, Summary], tick_ns: int | None, runtime: Runtime) -> dict[OpSpec, int]:
     """The operators whose own time is too short for a clock that ticks every `tick_ns`, and how many copies of each
     are long enough: the lowest power of two that is, up to half of MAX_COPIES, since twice as many are measured too.
 
-    tick_ns: None where nothing told it; nothing is then repeated.
+    tick_ns: None where nothing told it; nothing is then repeated. Nor is an ExecuTorch operator that takes contiguous
+    images: its copies would share the change of the input's memory order, and the slope would leave that out.
     """
     if tick_ns is None:
         return {}
     needed = {}
     for op, summary in summaries.items():
         own = summary.floor_ns - summaries[EMPTY].floor_ns
-        if op == EMPTY or tick_ns <= MOST_UNRESOLVED * own:
+        shares_work = runtime == "executorch" and not takes_channels_last(op)
+        if op == EMPTY or shares_work or tick_ns <= MOST_UNRESOLVED * own:
             continue
         copies = 2
         while copies < MAX_COPIES // 2 and tick_ns > MOST_UNRESOLVED * copies * own:
