@@ -49,7 +49,39 @@ def _quantised(program: Any, calibration: Path) -> Any:
     with torch.no_grad():
         for index in range(len(images)):
             prepared(images[index : index + 1])
+    _see_what_relu6_leaves(prepared)
     return exported_program(convert_pt2e(prepared), images[:1])
+
+
+def _see_what_relu6_leaves(prepared: Any) -> None:
+    """Give a convolution that a ReLU6 follows the range that the ReLU6 leaves.
+
+    The quantizer observes the convolution before it and lets the ReLU6 keep that range; what lies outside of 0 to 6 is
+    clipped a moment later all the same, but would take most of the 256 steps.
+    """
+    import torch
+    from torchao.quantization.pt2e import MinMaxObserver
+
+    relu6 = (torch.ops.aten.hardtanh.default, torch.ops.aten.hardtanh_.default)
+    # An observer stands under one name before the ReLU6 and under another behind it.
+    modules = dict(prepared.named_modules(remove_duplicate=False))
+    seen = {}
+    for node in prepared.graph.nodes:
+        if node.op == "call_function" and node.target in relu6 and node.args[1:] == (0.0, 6.0):
+            source = node.args[0]
+            if source.op == "call_module" and list(source.users) == [node]:
+                seen[id(modules[source.target])] = modules[source.target]
+    for name, module in modules.items():
+        if id(module) in seen:
+            observer = MinMaxObserver(
+                dtype=torch.int8,
+                qscheme=torch.per_tensor_affine,
+                quant_min=module.quant_min,
+                quant_max=module.quant_max,
+                eps=float(module.eps),
+            )
+            observer(torch.stack([module.min_val, module.max_val]).clamp(0.0, 6.0).flatten())
+            prepared.set_submodule(name, observer)
 
 
 if __name__ == "__main__":

@@ -88,6 +88,19 @@ def test_int8_is_integer_from_end_to_end_and_fp16_half_as_large(exported: tuple[
     assert len(graph.tensors[convolution.inputs[1]].quantization.scale) == 16
 
 
+def test_int8_ranges_are_those_that_relu6_leaves(subject: Subject, tmp_path: Path) -> None:
+    """What a ReLU6 clips would otherwise take most of the 256 steps."""
+    network = other()
+    with torch.no_grad():
+        for norm in (network.stem_norm, network.depthwise_norm):
+            assert isinstance(norm, nn.BatchNorm2d)
+            norm.weight.mul_(20)
+    wide = replace(subject, network=network, labels=None)
+    files = export_model(wide, tmp_path, precisions=("int8",))
+    tflite, executorch = (file.parity.snr_db or 0.0 for file in files)
+    assert executorch > tflite - 6
+
+
 def test_labels_and_normalisation_are_inside_the_tflite_file(exported: tuple[Path, list[ExportedFile]]) -> None:
     for file in exported[1]:
         if file.artifact.runtime == "tflite":
