@@ -28,7 +28,7 @@ from deploy.tflite_layers import graph_of
 from deploy.tflite_schema import TfliteOperator, read_operators
 from deploy.tflite_writer import write_tflite
 from latency.opspec import EMPTY, OpSpec, zero
-from pocketnas_base.errors import InputError
+from pocketnas_base.errors import ExportError, InputError
 from search.architecture import Architecture, assemble
 from search.space import load_space
 
@@ -267,7 +267,7 @@ def test_a_whole_network_in_int8_computes_nearly_what_the_float_one_does(
 def test_a_float_interpreter_is_not_given_an_int8_file(architecture: Architecture, tmp_path: Path) -> None:
     """Its checks feed float32 images: a file of another type is refused, never misread."""
     exported = export_untrained(architecture, tmp_path, runtime="tflite", precision="int8")
-    with pytest.raises(Exception, match="INT8"):
+    with pytest.raises(ExportError, match="takes int8 images"):
         load_interpreter(exported)(np.zeros((1, 1, 28, 28), np.float32))
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from sample_tables import table_info
+from sample_tables import measured_table, table_info
 
 from latency.opspec import EMPTY
 from latency.table import LatencyTable, TableRow
@@ -127,13 +127,7 @@ def test_a_truncated_image_is_named(tmp_path: Path) -> None:
     (run / "config.toml").write_text(text)
     (run / "stages.json").write_text(json.dumps({"environment": {"seconds": 0, "done": True}}))
     two = load_space(str(tmp_path / "two.toml"))
-    other_table(tmp_path / "base.parquet")
-    info = LatencyTable.load(tmp_path / "base.parquet").info.model_copy(
-        update={"space": two.name, "space_fingerprint": two.fingerprint}
-    )
-    LatencyTable(info, {op: TableRow(1.0, 1.0, 1.0, 1.0, 1.0, 9, 3) for op in two.op_specs()}).save(
-        run / "table.parquet"
-    )
+    measured_table(two).save(run / "table.parquet")
     assert "1.png" in refused("search", run)
 
 
