@@ -18,9 +18,7 @@ Model = Callable[[Images], NDArray[np.float32]]
 IMAGES_PER_CALL = 256
 
 
-def outputs_of(
-    model: Model, images: Images, *, what: str, progress: Progress = silent
-) -> NDArray[np.float32]:
+def outputs_of(model: Model, images: Images, *, what: str, progress: Progress = silent) -> NDArray[np.float32]:
     """The model's outputs [N, ...] for images [N, C, H, W], called with a few hundred at a time."""
     parts = []
     for start in range(0, len(images), IMAGES_PER_CALL):
