@@ -123,3 +123,12 @@ def _measure(
 
 def _operators(networks: Sequence[Architecture]) -> list[OpSpec]:
     return list(dict.fromkeys(op for network in networks for op in network.ops))
+
+
+def describe(calibration: Calibration) -> str:
+    """What a calibration found, in a sentence."""
+    kind = "no correction" if calibration.kind == "sum" else f"correction {calibration.kind}"
+    return (
+        f"{kind}, from {len(calibration.networks)} networks: off by {calibration.residual_percent:.2f} % where left out"
+        f" (the plain sum {calibration.tried['sum']:.2f} %), 95 % interval \u00b1{calibration.half_width_percent:.1f} %"
+    )

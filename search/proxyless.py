@@ -128,20 +128,8 @@ class ProxylessSearch:
             reward_exponent=settings.reward_exponent,
             reward_beta=settings.reward_beta,
         )
-        self.weight_optimizer = torch.optim.SGD(
-            self.supernet.parameters(),
-            lr=settings.learning_rate,
-            momentum=settings.momentum,
-            nesterov=True,
-            weight_decay=settings.weight_decay,
-        )
-        self._training = WeightStep(
-            self.supernet,
-            self.weight_optimizer,
-            label_smoothing=settings.label_smoothing,
-            clip_norm=settings.clip_norm,
-            mixed_precision=settings.mixed_precision,
-        )
+        self._training = WeightStep.of_supernet(self.supernet, settings)
+        self.weight_optimizer = self._training.optimizer
         # With beta1 = 0 an alpha whose gradient is 0 does not move: what was not sampled stays where it was.
         self.arch_optimizer = torch.optim.Adam(
             self.architecture_parameters.parameters(), lr=settings.arch_learning_rate, betas=(0.0, 0.999)

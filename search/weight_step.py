@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol, Self
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,23 @@ class StepResult:
     logits: Tensor
 
 
+class SupernetRecipe(Protocol):
+    """What a supernet's weights are trained by; see SearchSettings and OneShotSettings."""
+
+    @property
+    def learning_rate(self) -> float: ...
+    @property
+    def momentum(self) -> float: ...
+    @property
+    def weight_decay(self) -> float: ...
+    @property
+    def label_smoothing(self) -> float: ...
+    @property
+    def clip_norm(self) -> float | None: ...
+    @property
+    def mixed_precision(self) -> bool: ...
+
+
 @dataclass(frozen=True, eq=False)
 class WeightStep:
     """How one batch trains a module's weights.
@@ -34,6 +52,18 @@ class WeightStep:
     clip_norm: float | None = None
     mixed_precision: bool = False
     teacher: Teacher | None = None
+
+    @classmethod
+    def of_supernet(cls, supernet: nn.Module, recipe: SupernetRecipe) -> Self:
+        """SGD with Nesterov's momentum; every weight decays, batch norm's too, as in the paper's search."""
+        optimizer = torch.optim.SGD(
+            supernet.parameters(),
+            lr=recipe.learning_rate,
+            momentum=recipe.momentum,
+            nesterov=True,
+            weight_decay=recipe.weight_decay,
+        )
+        return cls(supernet, optimizer, recipe.label_smoothing, recipe.clip_norm, recipe.mixed_precision)
 
     def step(self, forward: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, rate: float) -> StepResult:
         """Train what `forward` runs of the module (all of it, or one path). images: float32 [B, C, r, r], normalised;

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from latency.correction import Calibration
 from latency.table import LatencyTable
-from pocketnas.calibrating import Budget, calibrated, check_calibratable
+from pocketnas.calibrating import Budget, calibrated, check_calibratable, describe
 from pocketnas.console import print_json, print_table, progress_bar, say
 from pocketnas.device_names import resolve_device
 from pocketnas.measuring import open_device
@@ -60,12 +60,3 @@ def print_networks(calibration: Calibration) -> None:
         rows.append(row)
     columns = ["network", "measured ms", "sum ms", "off %", "left out ms", "off %"]
     print_table(columns, rows, title=f"{len(rows)} networks")
-
-
-def describe(calibration: Calibration) -> str:
-    """What was found, in a sentence."""
-    kind = "no correction" if calibration.kind == "sum" else f"correction {calibration.kind}"
-    return (
-        f"{kind}, from {len(calibration.networks)} networks: off by {calibration.residual_percent:.2f} % where left out"
-        f" (the plain sum {calibration.tried['sum']:.2f} %), 95 % interval \u00b1{calibration.half_width_percent:.1f} %"
-    )

@@ -1,8 +1,7 @@
 """Stage `table`: measure every operator of the space, or take over a table that somebody measured."""
 
 from pocketnas.cache import operator_cache
-from pocketnas.calibrating import Budget, calibrated
-from pocketnas.commands.table_calibrate import describe
+from pocketnas.calibrating import Budget, calibrated, describe
 from pocketnas.console import progress_bar
 from pocketnas.measuring import measure_table, open_device, operator_jobs
 from pocketnas.stages.context import RunContext

@@ -53,20 +53,7 @@ class OneShot:
         torch.manual_seed(derive_seed(problem.seed, "one-shot supernet"))
         self.problem, self.settings = problem, settings
         self.supernet = channels_last(Supernet(problem.space)).to(problem.device)
-        self.optimizer = torch.optim.SGD(
-            self.supernet.parameters(),
-            lr=settings.learning_rate,
-            momentum=settings.momentum,
-            nesterov=True,
-            weight_decay=settings.weight_decay,
-        )
-        self._training = WeightStep(
-            self.supernet,
-            self.optimizer,
-            label_smoothing=settings.label_smoothing,
-            clip_norm=settings.clip_norm,
-            mixed_precision=settings.mixed_precision,
-        )
+        self._training = WeightStep.of_supernet(self.supernet, settings)
         # Every candidate equally often: none falls behind by chance before it is judged.
         self._paths = FairPaths(problem.space, problem.seed, zero=True)
         self._uniform = uniform_probabilities(problem.space)
@@ -95,11 +82,11 @@ class OneShot:
 
     def add_to(self, state: State) -> None:
         state.add_module("supernet", self.supernet)
-        state.add_optimizer("optimizer", self.optimizer)
+        state.add_optimizer("optimizer", self._training.optimizer)
 
     def restore(self, state: State) -> None:
         state.restore_module("supernet", self.supernet)
-        state.restore_optimizer("optimizer", self.optimizer)
+        state.restore_optimizer("optimizer", self._training.optimizer)
 
 
 def checked_history(value: object) -> list[tuple[tuple[int, ...], float]]:

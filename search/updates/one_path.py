@@ -13,14 +13,11 @@ from torch.autograd.function import FunctionCtx
 
 from search.paths import sample_path
 from search.supernet import Supernet
-from search.updates.update import Memoryless, SearchParts, descend
+from search.updates.update import Memoryless, descend
 
 
 class OnePath(Memoryless):
     """See search.updates.update.Update."""
-
-    def __init__(self, parts: SearchParts) -> None:
-        self.parts = parts
 
     def backward(
         self, images: Tensor, labels: Tensor, latency_weight: float, draws: torch.Generator

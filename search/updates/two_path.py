@@ -10,14 +10,11 @@ from torch import Tensor
 
 from search.paths import PathPair, gated_pair, rescale_pair, sample_pair
 from search.supernet import Supernet
-from search.updates.update import Memoryless, SearchParts, descend
+from search.updates.update import Memoryless, descend
 
 
 class TwoPath(Memoryless):
     """See search.updates.update.Update."""
-
-    def __init__(self, parts: SearchParts) -> None:
-        self.parts = parts
 
     def backward(
         self, images: Tensor, labels: Tensor, latency_weight: float, draws: torch.Generator

@@ -60,6 +60,9 @@ class Update(Protocol):
 class Memoryless:
     """An update that remembers nothing and has nothing to settle."""
 
+    def __init__(self, parts: SearchParts) -> None:
+        self.parts = parts
+
     def settle(self, before: Tensor) -> None:
         """Nothing: the optimiser's step stands."""
 
