@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,18 @@ def test_a_module_becomes_files_and_a_bundle(folder: Path) -> None:
     assert files[0].labels == tuple((folder / "labels.txt").read_text().splitlines())
     assert (folder / "made" / "MODEL_CARD.md").exists()
     assert all(each.percent_of_time is not None for file in files for each in file.outside_delegate)
+
+
+@pytest.mark.skipif(find_spec("litert_torch") is None, reason="litert-torch is not installed (extra litert-torch)")
+def test_the_other_converter_makes_verified_files_too(folder: Path) -> None:
+    done = export(
+        folder, *PIXELS, "--calibration-images", "pixels.npy", "--precision", "fp32,int8", "--runtime", "tflite",
+        "--converter", "litert-torch", "--no-profile", "--out", "by-litert-torch",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    files = load_exported(folder / "by-litert-torch")
+    assert [file.artifact.precision for file in files] == ["fp32", "int8"]
+    assert all("litert-torch" in file.exporter for file in files)
 
 
 @pytest.mark.parametrize(
