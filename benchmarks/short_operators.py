@@ -35,12 +35,12 @@ from pocketnas.console import progress_bar, say
 from pocketnas.measuring import open_device, operator_jobs, table_protocol
 from pocketnas.repeated import copies_needed, job_id, pair, repeated_jobs, slope_row
 from pocketnas_base.artifact import RUNTIMES
+from pocketnas_base.units import NS_PER_MS
 from search.architecture import Architecture
 from search.sampling import random_networks
 from search.space import SearchSpace, load_space
 
 TEST_SEED = 20181202
-NS_PER_MS = 1e6
 
 
 def main() -> None:

@@ -13,8 +13,8 @@ from android_bench.protocol import MAX_RUNS, Protocol
 from android_bench.reading import Reading, counts
 from android_bench.session import measure
 from android_bench.store import SampleStore
-from pocketnas.measuring import NS_PER_MS
 from pocketnas_base.progress import Progress, silent
+from pocketnas_base.units import NS_PER_MS
 
 PROCESSES = 5
 ENERGY_PROCESSES = 3

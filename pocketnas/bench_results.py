@@ -15,7 +15,7 @@ from android_bench.protocol import Protocol
 from android_bench.reading import counts
 from android_bench.store import SampleStore
 from pocketnas.console import print_table
-from pocketnas.measuring import NS_PER_MS
+from pocketnas_base.units import NS_PER_MS
 
 _COLUMNS = ("floor_ms", "median_ms", "ci_low_ms", "ci_high_ms", "p10_ms", "p90_ms", "first_ms", "load_ms")
 

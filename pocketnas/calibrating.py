@@ -75,6 +75,11 @@ def check_calibratable(table: LatencyTable, space: SearchSpace) -> None:
     table.require_measured_by(OWN_RUNNER, "cpu", needed_by="a calibration")
     if table.info.space_fingerprint != space.fingerprint:
         raise InputError(f"the table of {table.name} is of another space than {space.name}")
+    if space.size < MIN_NETWORKS:
+        raise InputError(
+            f"space {space.name} holds {space.size} networks, and a calibration needs {MIN_NETWORKS}; "
+            "in a run, leave it out with calibration = 0 under [table]"
+        )
 
 
 def _measure(

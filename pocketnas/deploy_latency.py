@@ -60,11 +60,12 @@ def device_latency(
     tolerated: Collection[str],
 ) -> DeviceLatency:
     """One file's figures on one device. tolerated: the reasons that befell its measurements and were overlooked."""
-    figures = (row.high_ms, row.median_ms, row.ci_low_ms, row.ci_high_ms)
-    assert None not in figures  # our own runner's samples give all of them
+    assert row.high_ms is not None  # our own runner's samples give all of these
+    assert row.median_ms is not None
+    assert row.ci_low_ms is not None
+    assert row.ci_high_ms is not None
     assert row.samples is not None
     assert row.processes is not None
-    high_ms, median_ms, ci_low_ms, ci_high_ms = (value or 0.0 for value in figures)
     return DeviceLatency(
         device=device_name(device),
         device_fingerprint=device.info.fingerprint,
@@ -75,10 +76,10 @@ def device_latency(
         threads=protocol.threads,
         cores=protocol.cores or (),
         latency_ms=row.latency_ms,
-        high_ms=high_ms,
-        median_ms=median_ms,
-        ci_low_ms=ci_low_ms,
-        ci_high_ms=ci_high_ms,
+        high_ms=row.high_ms,
+        median_ms=row.median_ms,
+        ci_low_ms=row.ci_low_ms,
+        ci_high_ms=row.ci_high_ms,
         cold_load_ms=alone.cold_load_ms,
         first_ms=alone.first_ms,
         peak_memory_mb=alone.peak_memory_mb,

@@ -23,9 +23,8 @@ from pocketnas.config import TableConfig
 from pocketnas.console import say
 from pocketnas.repeated import copies_needed, job_id, pair, repeated_jobs, slope_row
 from pocketnas_base.progress import Progress
+from pocketnas_base.units import NS_PER_MS
 from search.space import SearchSpace
-
-NS_PER_MS = 1e6
 
 
 def open_device(

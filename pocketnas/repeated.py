@@ -13,8 +13,7 @@ from latency.opspec import EMPTY, OpSpec
 from latency.rows import TableRow
 from pocketnas.config import TableConfig
 from pocketnas_base.artifact import Runtime
-
-NS_PER_MS = 1e6
+from pocketnas_base.units import NS_PER_MS
 
 MOST_UNRESOLVED = 0.01
 """How much of an operator's own time the clock's tick may be. A network's prediction is to hold within 5 %."""

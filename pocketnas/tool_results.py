@@ -12,8 +12,8 @@ from android_bench.parsers.jetpack import JetpackBenchmark, JetpackReport
 from android_bench.parsers.op_profile import GraphProfile
 from android_bench.parsers.tool_runs import ToolRun
 from latency.compare import Interval, Statistic, ToolResult
+from pocketnas_base.units import NS_PER_MS
 
-NS_PER_MS = 1e6
 US_PER_MS = 1e3
 _RUNS = "5 to 95 % of runs"
 # What delegates call themselves, by a word in it, and what `pocketnas bench` calls the same. What is left of a graph

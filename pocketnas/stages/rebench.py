@@ -23,11 +23,12 @@ from pocketnas.bundling import about_run
 from pocketnas.console import progress_bar
 from pocketnas.deploy_latency import Foretold, Promise, device_latency, with_latencies
 from pocketnas.like_table import measure_like_table
-from pocketnas.measuring import NS_PER_MS, open_device, overlooked_reasons, to_row
+from pocketnas.measuring import open_device, overlooked_reasons, to_row
 from pocketnas.stages.context import RunContext
 from pocketnas.taken_table import why_not_compared
 from pocketnas_base.errors import InputError
 from pocketnas_base.files import replacing
+from pocketnas_base.units import NS_PER_MS
 
 
 @dataclass(frozen=True, slots=True)
