@@ -26,7 +26,7 @@ from pocketnas_base.progress import Progress
 
 WITNESSES = 5
 SESSIONS = 6
-MOST_DRIFT_PERCENT = 3.0
+MOST_DRIFT_PERCENT = 2.0
 
 
 @dataclass(frozen=True, slots=True)
