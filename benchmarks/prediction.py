@@ -41,6 +41,7 @@ from search.space import SearchSpace, load_space
 TEST_SEED = 20181202
 # A user measures a few networks at a time; so many share a session, and what the device was like in it.
 NETWORKS_A_SESSION = 20
+SEEDS_APART = 100
 
 
 def main() -> None:
@@ -120,9 +121,11 @@ def take(space: SearchSpace, device: Device, config: TableConfig, budget: Budget
     ops = [op for net in networks for op in net.ops]
     measured, drifts = {}, {}
     with part("networks"), SampleStore.open(folder / "networks.sqlite") as store:
-        for batch in batched(whole, NETWORKS_A_SESSION):
+        for number, batch in enumerate(batched(whole, NETWORKS_A_SESSION)):
+            # Another seed is another session: the table's operators are measured anew in each.
+            own = replace(protocol, seed=protocol.seed + SEEDS_APART * number)
             with progress_bar("networks") as progress:
-                session = measure_like_table(table, device, batch, ops, protocol, store, progress=progress)
+                session = measure_like_table(table, device, batch, ops, own, store, progress=progress)
             for job in batch:
                 measured[job.id] = to_row(session.summaries[job.id]).latency_ms
                 drifts[job.id] = session.drift_percent
