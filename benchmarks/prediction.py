@@ -116,7 +116,11 @@ def take(space: SearchSpace, device: Device, config: TableConfig, budget: Budget
             whole.append(Job(net.name, file))
     usual = networks_on(device)
     protocol = replace(
-        usual, processes=budget.processes or usual.processes, threads=config.threads, cores=table.info.cores
+        usual,
+        processes=budget.processes or usual.processes,
+        threads=config.threads,
+        cores=table.info.cores,
+        sentinel_every=8,
     )
     ops = [op for net in networks for op in net.ops]
     measured, drifts = {}, {}
