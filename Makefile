@@ -29,7 +29,7 @@ test: .venv/ready
 	    --constraint constraints.txt --editable '.[dev,fuzz]' && touch .venv/fuzz
 
 test-all: .venv/ready .venv/fuzz
-	@.venv/bin/python -m pytest -n 2 --dist loadfile -m "not phone"
+	@.venv/bin/python -m pytest -n 2 --dist loadfile -m "not phone" --hypothesis-profile=exploring
 
 testbed:
 	@./tests/lookalike/build.sh
