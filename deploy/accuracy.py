@@ -1,4 +1,4 @@
-"""Outputs and top-1 accuracy of anything that turns images into logits."""
+"""Outputs and accuracy of anything that turns images into logits."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from deploy.parity import parts
 from pocketnas_base.errors import InputError
 from pocketnas_base.progress import Progress, silent
 
@@ -15,17 +16,30 @@ if TYPE_CHECKING:
 Images = NDArray[np.float32] | NDArray[np.uint8]
 Model = Callable[[Images], NDArray[np.float32]]
 
-IMAGES_PER_CALL = 256
+MAX_IMAGES_PER_CALL = 256
+# Of one call's images in float32: a test set of any size is never in memory as floats, and what torch keeps between two
+# layers stays near the size of the caches.
+_BYTES_PER_CALL = 32 * 1024**2
 
 
 def outputs_of(model: Model, images: Images, *, what: str, progress: Progress = silent) -> NDArray[np.float32]:
-    """The model's outputs [N, ...] for images [N, C, H, W], called with a few hundred at a time."""
-    parts = []
-    for start in range(0, len(images), IMAGES_PER_CALL):
+    """The model's outputs [N, ...] for images [N, C, H, W], called with at most a few hundred, and 32 MB, at a time.
+
+    Raises InputError where it does not give one row an image.
+    """
+    step = max(1, min(MAX_IMAGES_PER_CALL, _BYTES_PER_CALL // (4 * images[0].size)))
+    progress(0, len(images), what)
+    first = model(images[:step])
+    if len(first) != min(step, len(images)):
+        raise InputError(f"the network gives {list(first.shape)} for {min(step, len(images))} images, not a row each")
+    # Filled in place: small results kept between large ones that are given back would leave holes in memory.
+    found = np.empty((len(images), *first.shape[1:]), np.float32)
+    found[:step] = first
+    for start in range(step, len(images), step):
         progress(start, len(images), what)
-        parts.append(model(images[start : start + IMAGES_PER_CALL]))
+        found[start : start + step] = model(images[start : start + step])
     progress(len(images), len(images), what)
-    return np.concatenate(parts)
+    return found
 
 
 def top1_percent(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
@@ -44,15 +58,11 @@ def top5_percent(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> floa
         raise InputError(f"{len(logits)} outputs cannot be compared with {len(labels)} labels")
     if logits.shape[1] <= 5:
         return None
-    five = np.argpartition(-logits, 4, axis=1)[:, :5]
-    return 100.0 * int(np.sum((five == labels[:, None]).any(1))) / len(labels)
-
-
-def accuracy(
-    model: Model, images: NDArray[np.float32], labels: NDArray[np.int64], *, progress: Progress = silent
-) -> float:
-    """Top-1 of a model over a test set, in percent."""
-    return top1_percent(outputs_of(model, images, what="images", progress=progress), labels)
+    hits = 0
+    for part in parts(*logits.shape):
+        five = np.argpartition(-logits[part], 4, axis=1)[:, :5]
+        hits += int(np.sum((five == labels[part, None]).any(1)))
+    return 100.0 * hits / len(labels)
 
 
 def torch_model(network: "nn.Module") -> Model:

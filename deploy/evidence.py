@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.accuracy import Model, outputs_of, top1_percent, top5_percent, torch_model
-from deploy.fingerprint import images_sha256, weights_sha256
+from deploy.fingerprint import weights_sha256
 from deploy.interpreters import load_interpreter, runtime_version
-from deploy.manifest import Calibration, ExportedFile, TensorInfo
+from deploy.manifest import ExportedFile, TensorInfo
 from deploy.parity import check_parity, keeps_accuracy
 from deploy.subject import Subject, deployed_module
 from deploy.tflite_network import Converter
@@ -107,19 +107,16 @@ def why_rejected(file: ExportedFile) -> str | None:
 
 def identity(subject: Subject, runtime: Runtime, precision: Precision, converter: Converter) -> dict[str, Any]:
     """The fields of a file that decide whether it would be made again just so."""
-    calibration = None
-    if precision == "int8" and subject.calibration is not None:
-        calibration = Calibration(len(subject.calibration), images_sha256(subject.calibration, None))
     return {
         "weights_sha256": weights_sha256(subject.network),
         "architecture_sha256": subject.structure_sha256,
-        "images_sha256": images_sha256(subject.images, subject.labels),
+        "images_sha256": subject.images_sha256,
         "runtime_version": runtime_version(runtime),
         "exporter": exporter_of(runtime, converter),
         "normalisation": subject.normalisation,
         "softmax": subject.softmax,
         "labels": subject.class_names,
-        "calibration": calibration,
+        "calibration": subject.calibrated_with if precision == "int8" else None,
         "weights_licence": subject.weights_licence,
     }
 

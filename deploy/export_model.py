@@ -1,5 +1,6 @@
 """A network to files of every runtime and precision, each seen to compute what torch computes."""
 
+import os
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -54,9 +55,9 @@ def export_model(
     top-5 too, within what its precision must keep (`deploy.parity`). A file gets its final name only after it passed;
     one whose manifest entry is of the same subject and versions is left as it is.
     profiler: asked about every file that is made.
-    Raises InputError for what cannot be exported, and ExportError when a conversion fails (with the name of its log) or
-    a file computes otherwise than torch (it is kept as `<name>.rejected` with a report beside it, when all others are
-    done).
+    Raises InputError for what cannot be exported, and for a folder that cannot be written; ExportError when a
+    conversion fails (with the name of its log) or a file computes otherwise than torch (it is kept as `<name>.rejected`
+    with a report beside it, when all others are done).
     """
     kinds = kinds_of(runtimes, precisions)
     if any(precision == "int8" for _, precision in kinds) and subject.calibration is None:
@@ -66,7 +67,11 @@ def export_model(
     files = {kind_of(file): file for file in kept}
     missing = [kind for kind in kinds if kind not in files]
     if missing:
-        out_dir.mkdir(parents=True, exist_ok=True)
+        if subject.architecture is None:
+            # A tracer would keep one way of a branch and pass every check on images that take it.
+            progress(0, 1, "looking at the network")
+            exported_program(deployed_module(subject, from_pixels=False), subject.example().float())
+        _make_writable(out_dir)
         for old in out_dir.glob(f"{_WORKSHOP}*"):
             shutil.rmtree(old, ignore_errors=True)
         with tempfile.TemporaryDirectory(prefix=_WORKSHOP, dir=out_dir) as workshop:
@@ -98,9 +103,6 @@ class _Export:
         """Convert, check and commit everything that is missing, adding it to `files`."""
         subject = self._subject
         self._total = _CHECK + len(missing) * (_CONVERT + _CHECK)
-        if subject.architecture is None:
-            # A tracer would keep one way of a branch and pass every check on images that take it.
-            exported_program(deployed_module(subject, from_pixels=False), subject.example().float())
         expected = expected_of(subject, self._checking)
         self._done = _CHECK
         of_tflite = [precision for runtime, precision in missing if runtime == "tflite"]
@@ -173,6 +175,16 @@ class _Export:
 
     def _path(self, runtime: Runtime, precision: Precision) -> Path:
         return self._workshop / file_name(self._subject, runtime, precision)
+
+
+def _make_writable(folder: Path) -> None:
+    """Make the folder where there is none. Raises InputError, before anything is converted, where it cannot be used."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{folder} cannot be made: {error.strerror}; name another folder for the files") from None
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise InputError(f"{folder} cannot be written; name another folder for the files")
 
 
 def _rejected_names(final: Path) -> tuple[Path, Path]:

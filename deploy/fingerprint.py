@@ -5,6 +5,7 @@ import json
 from typing import TYPE_CHECKING
 
 from search.architecture import Architecture
+from search.data.dataset import chunks
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -33,6 +34,8 @@ def images_sha256(images: "Tensor", labels: "Tensor | None") -> str:
 
 
 def _add(total: "hashlib._Hash", name: str, tensor: "Tensor") -> None:
-    array = tensor.detach().cpu().contiguous().numpy()
-    total.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
-    total.update(array.tobytes())
+    kind = tensor.new_empty(0, device="cpu").numpy().dtype.str
+    total.update(f"{name} {kind} {tuple(tensor.shape)}\n".encode())
+    # A part at a time: a large test set is mapped from a file, and need not fit into memory.
+    for part in chunks(tensor) if tensor.ndim else [tensor]:
+        total.update(part.detach().cpu().contiguous().numpy().data)

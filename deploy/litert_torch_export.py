@@ -19,7 +19,7 @@ def convert_by_litert_torch(module: "nn.Module", example: "Tensor", log: Path) -
 
     Raises ExportError; what the converter printed is then kept in `log`.
     """
-    with tempfile.TemporaryDirectory(prefix="pocketnas-litert-torch-") as name:
+    with tempfile.TemporaryDirectory(prefix="pocketnas-litert-torch-", dir=log.resolve().parent) as name:
         program, made = Path(name) / "program.pt2", Path(name) / "model.tflite"
         save_program(exported_program(module, example), program)
         job: Job = {"program": str(program), "shape": list(example.shape), "path": str(made)}

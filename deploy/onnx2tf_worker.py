@@ -5,6 +5,12 @@ from typing import Any
 from deploy.workers import Job, serve
 
 
+def prepare() -> None:
+    """Import the converter, while the parent still writes the ONNX file."""
+    import onnx2tf  # noqa: F401
+    import onnxsim  # noqa: F401
+
+
 def handle(job: Job) -> None:
     """Convert one file; onnx2tf names the results after it."""
     import onnx2tf
@@ -34,4 +40,4 @@ def _fold_constants(path: str) -> None:
 
 
 if __name__ == "__main__":
-    serve(handle)
+    serve(handle, prepare)

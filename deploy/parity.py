@@ -1,6 +1,7 @@
 """Whether an exported file computes what torch computes."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -35,6 +36,9 @@ THRESHOLDS: dict[Precision, Threshold] = {
 }
 
 FEW_IMAGES = 3
+
+# 32 MB in float64: a few thousand images of a thousand classes.
+_NUMBERS_AT_ONCE = 1 << 22
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,27 +84,36 @@ class Parity:
 def check_parity(torch_outputs: NDArray[np.float32], file_outputs: NDArray[np.float32], precision: Precision) -> Parity:
     """Compare outputs [N, ...] of the same N images. Outputs that are not finite, on either side, do not pass.
 
-    Raises ExportError when the shapes differ.
+    Beside the two arrays it takes memory for a part of the images only. Raises ExportError when the shapes differ.
     """
     if torch_outputs.shape != file_outputs.shape or len(torch_outputs) == 0:
         raise ExportError(f"the file gives outputs of {list(file_outputs.shape)}, torch of {list(torch_outputs.shape)}")
-    threshold = THRESHOLDS[precision]
-    expected = torch_outputs.reshape(len(torch_outputs), -1).astype(np.float64)
-    found = file_outputs.reshape(len(file_outputs), -1).astype(np.float64)
-    agreement = 100.0 * float(np.mean(expected.argmax(1) == found.argmax(1)))
+    images, threshold = len(torch_outputs), THRESHOLDS[precision]
+    differences = [
+        _difference(torch_outputs[part], file_outputs[part]) for part in parts(images, torch_outputs[0].size)
+    ]
+    agreement = 100.0 * sum(each.agreeing for each in differences) / images
     asked = {"tolerance": threshold.relative_error, "min_snr_db": threshold.snr_db}
-    if not (np.isfinite(expected).all() and np.isfinite(found).all()):
-        return Parity(len(expected), None, None, None, None, agreement, passed=False, **asked)
-    error, scale = float(np.abs(found - expected).max()), float(np.abs(expected).max())
+    if not all(each.finite for each in differences):
+        return Parity(images, None, None, None, None, agreement, passed=False, **asked)
+    error, scale = max(each.largest for each in differences), max(each.scale for each in differences)
     # Outputs of nothing but zeros have no scale: then only zeros agree with them.
     relative = error / scale if scale else (0.0 if error == 0.0 else math.inf)
     if math.isinf(relative):
-        return Parity(len(expected), error, scale, None, None, agreement, passed=False, **asked)
-    snr_db = _snr_db(expected, found)
+        return Parity(images, error, scale, None, None, agreement, passed=False, **asked)
+    noise, signal = math.fsum(each.noise for each in differences), math.fsum(each.signal for each in differences)
+    snr_db = None if noise == 0.0 else 10 * math.log10(signal / noise)
     passed = threshold.relative_error is None or relative <= threshold.relative_error
     passed = passed and (threshold.snr_db is None or snr_db is None or snr_db >= threshold.snr_db)
-    cosine = _least_cosine(expected, found)
-    return Parity(len(expected), error, scale, relative, cosine, agreement, passed=passed, snr_db=snr_db, **asked)
+    cosine = min(each.cosine for each in differences)
+    return Parity(images, error, scale, relative, cosine, agreement, passed=passed, snr_db=snr_db, **asked)
+
+
+def parts(images: int, numbers: int) -> Iterator[slice]:
+    """So many images of so many numbers each, a bounded number of them at a time."""
+    step = max(1, _NUMBERS_AT_ONCE // max(1, numbers))
+    for start in range(0, images, step):
+        yield slice(start, min(images, start + step))
 
 
 def keeps_accuracy(torch_top1: float, file_top1: float, images: int, precision: Precision) -> bool:
@@ -109,11 +122,35 @@ def keeps_accuracy(torch_top1: float, file_top1: float, images: int, precision: 
     return lost <= THRESHOLDS[precision].top1_loss_points * images / 100 + FEW_IMAGES
 
 
-def _snr_db(expected: NDArray[np.float64], found: NDArray[np.float64]) -> float | None:
-    noise, signal = float(((found - expected) ** 2).sum()), float((expected**2).sum())
-    if noise == 0.0:
-        return None
-    return 10 * math.log10(signal / noise)
+@dataclass(frozen=True, slots=True)
+class _Difference:
+    """Of a part of the images: see `Parity`. noise, signal: the two sums of squares. agreeing: how many images."""
+
+    finite: bool
+    agreeing: int
+    largest: float = 0.0
+    scale: float = 0.0
+    noise: float = 0.0
+    signal: float = 0.0
+    cosine: float = 1.0
+
+
+def _difference(torch_outputs: NDArray[np.float32], file_outputs: NDArray[np.float32]) -> _Difference:
+    expected = torch_outputs.reshape(len(torch_outputs), -1).astype(np.float64)
+    found = file_outputs.reshape(len(file_outputs), -1).astype(np.float64)
+    agreeing = int(np.sum(expected.argmax(1) == found.argmax(1)))
+    if not (np.isfinite(expected).all() and np.isfinite(found).all()):
+        return _Difference(False, agreeing)
+    off = found - expected
+    return _Difference(
+        True,
+        agreeing,
+        float(np.abs(off).max()),
+        float(np.abs(expected).max()),
+        float((off**2).sum()),
+        float((expected**2).sum()),
+        _least_cosine(expected, found),
+    )
 
 
 def _least_cosine(expected: NDArray[np.float64], found: NDArray[np.float64]) -> float:

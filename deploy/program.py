@@ -6,7 +6,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pocketnas_base.errors import ExportError
+from pocketnas_base.errors import ExportError, InputError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -17,8 +17,9 @@ _DATA_DEPENDENT = ("data-dependent", "DataDependent", "control flow", "is_nonzer
 def exported_program(module: "nn.Module", example: "Tensor") -> Any:
     """torch.export's program of a module in evaluation mode, for inputs of exactly `example`'s shape.
 
-    Raises ExportError, in one line, for a module whose computation depends on the numbers that it is given, that torch
-    cannot export, or that takes or gives more than one tensor. What the user's code prints goes to standard error.
+    Raises, in one line, InputError for a module whose computation depends on the numbers that it is given, or gives
+    more than one tensor, and ExportError where torch cannot export it. What the user's code prints goes to standard
+    error.
     """
     import torch
 
@@ -29,16 +30,14 @@ def exported_program(module: "nn.Module", example: "Tensor") -> Any:
     except Exception as error:  # torch raises dozens of its own kinds, and the user's code whatever it likes
         reason = " ".join(str(error).split()) or type(error).__name__
         if any(word in f"{type(error).__name__} {reason}" for word in _DATA_DEPENDENT):
-            raise ExportError(
+            raise InputError(
                 "the network decides by the numbers that it is given (an `if` or a loop on a tensor), which a file "
                 f"cannot hold; compute both ways and choose with torch.where ({reason:.160})"
             ) from error
         raise ExportError(f"torch.export cannot take the network: {reason:.300}") from error
     outputs = program.graph_signature.user_outputs
     if len(outputs) != 1:
-        raise ExportError(
-            f"the network gives {len(outputs)} outputs where files hold one; wrap it to return one tensor"
-        )
+        raise InputError(f"the network gives {len(outputs)} outputs where files hold one; wrap it to return one tensor")
     return program
 
 

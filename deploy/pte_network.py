@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from deploy.program import exported_program, save_program
 from deploy.subject import Subject, deployed_module
-from deploy.workers import Job, run_jobs
+from deploy.workers import Job, Workers
 from pocketnas_base.artifact import Precision
 
 if TYPE_CHECKING:
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _WORKER = "deploy.pte_network_worker"
 # A worker holds the exporter and a copy of the network.
 _MAX_WORKERS = 2
+
+_FLOAT32, _FLOAT16, _CALIBRATION = "float32.pt2", "float16.pt2", "calibration.npy"
 
 
 def convert_to_pte(
@@ -36,33 +38,35 @@ def convert_to_pte(
     Operators that XNNPACK does not take are left to ExecuTorch's own kernels.
     Raises ExportError; what the exporter printed is then kept in `log`.
     """
-    with tempfile.TemporaryDirectory(prefix="pocketnas-executorch-") as name:
-        folder = Path(name)
-        plain = deployed_module(subject, from_pixels=subject.uint8_input)
-        example = subject.example()
-        jobs: dict[Precision, Job] = {}
-        if set(paths) - {"fp16"}:
-            save_program(exported_program(plain, example), folder / "float32.pt2")
-        if "fp16" in paths:
-            save_program(exported_program(_in_half(plain, subject), example), folder / "float16.pt2")
-        if "int8" in paths:
-            assert subject.calibration is not None
-            np.save(folder / "calibration.npy", subject.taken(subject.calibration).numpy(), allow_pickle=False)
-        for precision, path in paths.items():
-            jobs[precision] = {
-                "program": str(folder / ("float16.pt2" if precision == "fp16" else "float32.pt2")),
-                "calibration": str(folder / "calibration.npy") if precision == "int8" else None,
-                "path": str(path.resolve()),
-            }
-        names = list(jobs)
-        workers = min(_MAX_WORKERS, os.cpu_count() or 1, len(jobs))
-        run_jobs(
-            _WORKER,
-            [jobs[each] for each in names],
-            log.resolve(),
-            workers=workers,
-            finished=lambda index: finished(names[index]),
-        )
+    with tempfile.TemporaryDirectory(prefix="pocketnas-executorch-", dir=log.resolve().parent) as name:
+        folder, names = Path(name), list(paths)
+        workers = min(_MAX_WORKERS, os.cpu_count() or 1, len(paths))
+        with Workers(_WORKER, log.resolve(), count=workers) as started:
+            _save_inputs(subject, paths, folder)
+            started.run(
+                [_job(precision, path, folder) for precision, path in paths.items()],
+                lambda index: finished(names[index]),
+            )
+
+
+def _save_inputs(subject: Subject, precisions: Collection[Precision], folder: Path) -> None:
+    """The programs and images that jobs name."""
+    plain, example = deployed_module(subject, from_pixels=subject.uint8_input), subject.example()
+    if set(precisions) - {"fp16"}:
+        save_program(exported_program(plain, example), folder / _FLOAT32)
+    if "fp16" in precisions:
+        save_program(exported_program(_in_half(plain, subject), example), folder / _FLOAT16)
+    if "int8" in precisions:
+        assert subject.calibration is not None
+        np.save(folder / _CALIBRATION, subject.taken(subject.calibration).numpy(), allow_pickle=False)
+
+
+def _job(precision: Precision, path: Path, folder: Path) -> Job:
+    return {
+        "program": str(folder / (_FLOAT16 if precision == "fp16" else _FLOAT32)),
+        "calibration": str(folder / _CALIBRATION) if precision == "int8" else None,
+        "path": str(path.resolve()),
+    }
 
 
 def _in_half(plain: "nn.Module", subject: Subject) -> "nn.Module":

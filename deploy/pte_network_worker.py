@@ -10,17 +10,23 @@ from deploy.workers import Job, serve
 from pocketnas_base.errors import ExportError
 
 
-def handle(job: Job) -> None:
-    """Lower one program, in int8 where the job names images to calibrate with. The parent looks at the file before it
-    gives it its name."""
-    import executorch.exir
+def prepare() -> None:
+    """Import the exporter, while the parent still writes the programs."""
+    import executorch.backends.xnnpack.partition.xnnpack_partitioner  # noqa: F401
     import torch._dynamo  # noqa: F401
-    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
 
     # Lowering makes graphs of many small objects, for which the collector would walk the libraries' own again and
     # again: half of the time.
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
+
+
+def handle(job: Job) -> None:
+    """Lower one program, in int8 where the job names images to calibrate with. The parent looks at the file before it
+    gives it its name."""
+    import executorch.exir
+    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+
     value: Any = job
     program = load_program(Path(value["program"]))
     if value["calibration"] is not None:
@@ -86,4 +92,4 @@ def _see_what_relu6_leaves(prepared: Any) -> None:
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
-    serve(handle)
+    serve(handle, prepare)

@@ -1,9 +1,11 @@
 """What is exported: a network, what its files take and give, and the images that they are checked on."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
-from deploy.manifest import Normalisation
+from deploy.fingerprint import images_sha256
+from deploy.manifest import Calibration, Normalisation
 from pocketnas_base.errors import InputError
 from search.architecture import Architecture
 
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
 MAX_CALIBRATION_IMAGES = 256
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Subject:
     """A network with what is to become of it.
 
@@ -60,6 +62,18 @@ class Subject:
             raise InputError("a file that takes pixels needs mean and std, to fold them in")
         if self.labels is not None and self.labels.shape != self.images.shape[:1]:
             raise InputError(f"{len(self.images)} images cannot be checked with labels of {list(self.labels.shape)}")
+
+    @cached_property
+    def images_sha256(self) -> str:
+        """Over the images and labels that files are checked on. Kept: a large test set takes minutes to read."""
+        return images_sha256(self.images, self.labels)
+
+    @cached_property
+    def calibrated_with(self) -> Calibration | None:
+        """What int8's ranges come from; None where there is nothing to calibrate with."""
+        if self.calibration is None:
+            return None
+        return Calibration(len(self.calibration), images_sha256(self.calibration, None))
 
     def prepared(self, images: "Tensor") -> "Tensor":
         """float32, contiguous, as the network takes them."""

@@ -62,12 +62,8 @@ def finished_model(subject: Subject, float32: bytes, precision: Precision) -> by
     if precision == "int8":
         assert subject.calibration is not None
         calibration = _channels_last(_float_input(subject, subject.calibration))
-        if subject.uint8_input:
-            # The two ends of what a pixel may be, so that one step of int8 is one step of a pixel.
-            ends = np.zeros_like(calibration[:1])
-            ends[..., ::2, :] = 255.0
-            calibration = np.concatenate([calibration, ends])
-    content = in_precision(float32, precision, calibration)
+    # One step of int8 is one step of a pixel, whatever the images reach.
+    content = in_precision(float32, precision, calibration, input_range=(0.0, 255.0) if subject.uint8_input else None)
     return with_metadata(
         with_surface(content, pixels=subject.uint8_input),
         name=subject.name,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from deploy.tflite_schema import INPUT_NAME, OUTPUT_NAME, with_signature
-from deploy.workers import Job, run_jobs
+from deploy.workers import Job, Workers
 from pocketnas_base.errors import ExportError
 
 if TYPE_CHECKING:
@@ -30,12 +30,13 @@ def convert_by_onnx2tf(module: "nn.Module", images: "Tensor", log: Path, *, stri
     the cost. It runs in a process of its own inside a fresh folder, without network access.
     Raises ExportError; what the converter printed is then kept in `log`.
     """
-    with tempfile.TemporaryDirectory(prefix="pocketnas-onnx2tf-") as name:
+    with tempfile.TemporaryDirectory(prefix="pocketnas-onnx2tf-", dir=log.resolve().parent) as name:
         folder = Path(name)
-        write_onnx(module, images[:1], folder / "model.onnx")
-        np.save(folder / _SAMPLE_FILE, _sample_images(images), allow_pickle=False)
-        job: Job = {"onnx": "model.onnx", "folder": "converted", "strict": strict}
-        run_jobs(_WORKER, [job], log.resolve(), directory=folder)
+        with Workers(_WORKER, log.resolve(), directory=folder) as started:
+            write_onnx(module, images[:1], folder / "model.onnx")
+            np.save(folder / _SAMPLE_FILE, _sample_images(images), allow_pickle=False)
+            job: Job = {"onnx": "model.onnx", "folder": "converted", "strict": strict}
+            started.run([job])
         converted = folder / "converted" / "model_float32.tflite"
         if not converted.is_file():
             raise ExportError(f"onnx2tf ended well but wrote no {converted.name}, so there is no .tflite file")

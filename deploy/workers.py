@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Self
 
 from pocketnas_base.errors import ExportError
 
@@ -21,6 +22,58 @@ News = int | ExportError | None
 ROOT = Path(__file__).resolve().parents[1]
 
 
+class Workers:
+    """Worker processes of `python -m module`, to be used in a `with` block.
+
+    They start at once and import meanwhile what their jobs will need. log: where everything that they and their
+    libraries print goes; kept when a job failed. directory: their working directory.
+    """
+
+    def __init__(self, module: str, log: Path, *, count: int = 1, directory: Path | None = None) -> None:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        self._log, self._keeps_log = log, False
+        with log.open("wb") as stream:
+            self._processes = [_start(module, stream.fileno(), directory, count) for _ in range(count)]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for process in self._processes:
+            process.kill()
+        for process in self._processes:
+            process.wait()
+        if not self._keeps_log:
+            self._log.unlink(missing_ok=True)  # of two processes that export side by side one is the first
+
+    def run(self, jobs: Sequence[Job], finished: Callable[[int], None] = lambda _index: None) -> None:
+        """Have all `jobs` done, each by whichever worker is free. finished: called in this thread with a job's index
+        when it is done. Raises ExportError with the first failure's message and the log's path."""
+        pending: queue.SimpleQueue[int] = queue.SimpleQueue()
+        for index in range(len(jobs)):
+            pending.put(index)
+        news: queue.SimpleQueue[News] = queue.SimpleQueue()
+        count = len(self._processes)
+        with ThreadPoolExecutor(count) as pool:
+            try:
+                for process in self._processes:
+                    pool.submit(_feed, process, jobs, pending, news)
+                while count:
+                    match news.get():
+                        case None:
+                            count -= 1
+                        case ExportError() as error:
+                            self._keeps_log = True
+                            raise ExportError(f"{error}; what the converter printed is in {self._log}")
+                        case index:
+                            finished(index)
+            except BaseException:
+                # The threads wait for their answers: none will come.
+                for process in self._processes:
+                    process.kill()
+                raise
+
+
 def run_jobs(
     module: str,
     jobs: Sequence[Job],
@@ -30,43 +83,16 @@ def run_jobs(
     directory: Path | None = None,
     finished: Callable[[int], None] = lambda _index: None,
 ) -> None:
-    """Have worker processes of `python -m module` do all `jobs`, each job by whichever worker is free.
-
-    log: where everything that the workers and their libraries print goes; removed when all went well.
-    directory: the workers' working directory. finished: called in this thread with a job's index when it is done.
-    Raises ExportError with the first failure's message and the log's path; the workers are then ended.
-    """
-    pending: queue.SimpleQueue[int] = queue.SimpleQueue()
-    for index in range(len(jobs)):
-        pending.put(index)
-    news: queue.SimpleQueue[News] = queue.SimpleQueue()
-    count = max(1, min(workers, len(jobs)))
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("wb") as stream, ThreadPoolExecutor(count) as pool:
-        processes = [_start(module, stream.fileno(), directory, count) for _ in range(count)]
-        try:
-            for process in processes:
-                pool.submit(_feed, process, jobs, pending, news)
-            while count:
-                match news.get():
-                    case None:
-                        count -= 1
-                    case ExportError() as error:
-                        raise ExportError(f"{error}; what the converter printed is in {log}")
-                    case index:
-                        finished(index)
-        finally:
-            for process in processes:
-                process.kill()
-            for process in processes:
-                process.wait()
-    log.unlink(missing_ok=True)  # of two processes that export side by side one is the first
+    """Have at most so many workers, started now, do all `jobs`; see `Workers`."""
+    with Workers(module, log, count=max(1, min(workers, len(jobs))), directory=directory) as started:
+        started.run(jobs, finished)
 
 
-def serve(handle: Callable[[Job], None]) -> None:
+def serve(handle: Callable[[Job], None], prepare: Callable[[], object] = lambda: None) -> None:
     """The worker's side: read jobs from standard input, one JSON line each, and answer each with one line.
 
     Standard output is kept for the answers; whatever libraries print there goes to standard error, the log.
+    prepare: imports what jobs need, before the first is there; what fails in it fails again in the job, which tells.
     """
     import traceback
 
@@ -74,6 +100,8 @@ def serve(handle: Callable[[Job], None]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
+    with contextlib.suppress(Exception):
+        prepare()
     for line in sys.stdin:
         try:
             handle(json.loads(line))

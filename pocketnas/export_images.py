@@ -4,15 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from deploy.subject import MAX_CALIBRATION_IMAGES
 from pocketnas_base.errors import DataError, InputError
 from pocketnas_base.files import read_bytes
 from pocketnas_base.progress import Progress, silent
+from search.data.dataset import chunks
 
 if TYPE_CHECKING:
     import torch
-
-MAX_IMAGES = 1_000_000
-MAX_ARRAY_BYTES = 16 * 1024**3
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,7 +49,7 @@ def named_images(
             "give them as a .npy file of that shape"
         )
     if path.is_dir() and (plain := _plain_images(path)):
-        return NamedImages(_decoded(plain, shape, what, progress), None, None)
+        return NamedImages(_decoded(_spread(plain), shape, what, progress), None, None)
     from search.data.load import load_data
 
     data = load_data(spec, resolution=height, channels=channels, progress=progress)
@@ -65,7 +64,17 @@ def spread_over(images: "torch.Tensor", count: int) -> "torch.Tensor":
 
     if len(images) <= count:
         return images
-    return images[torch.arange(count) * len(images) // count]
+    return images[torch.tensor(_places(len(images), count))]
+
+
+def _spread(paths: list[Path]) -> list[Path]:
+    """As many as are ever used of images without labels: no others are decoded."""
+    return [paths[place] for place in _places(len(paths), min(len(paths), MAX_CALIBRATION_IMAGES))]
+
+
+def _places(length: int, count: int) -> list[int]:
+    """`count` places, evenly spread over so many."""
+    return [number * length // count for number in range(count)]
 
 
 def labels_as(named: NamedImages, class_names: tuple[str, ...] | None, outputs: int, what: str) -> "torch.Tensor":
@@ -109,8 +118,6 @@ def _decoded(paths: list[Path], shape: tuple[int, int, int], what: str, progress
 
     from search.data.decode import MAX_ENCODED_BYTES, check_memory, decode_images
 
-    if len(paths) > MAX_IMAGES:
-        raise DataError(f"{what}: {len(paths)} images; at most {MAX_IMAGES} are read")
     check_memory(len(paths), shape[1], shape[0], what)
     pixels = np.empty((len(paths), *shape), np.uint8)
     encoded = ((str(path), read_bytes(path, what="image", max_bytes=MAX_ENCODED_BYTES)) for path in paths)
@@ -123,9 +130,8 @@ def _array(path: Path, shape: tuple[int, int, int], what: str) -> "torch.Tensor"
     import torch
 
     try:
-        if path.stat().st_size > MAX_ARRAY_BYTES:
-            raise DataError(f"{what} {path} is larger than {MAX_ARRAY_BYTES} bytes")
-        array = np.load(path, allow_pickle=False)
+        # Mapped, so that it need not fit into memory; written to by nobody, but torch warns of what cannot be.
+        array = np.load(path, mmap_mode="c", allow_pickle=False)
     except OSError as error:
         raise DataError(f"{what} {path} cannot be read: {error.strerror or error}") from None
     except (ValueError, EOFError) as error:
@@ -134,6 +140,7 @@ def _array(path: Path, shape: tuple[int, int, int], what: str) -> "torch.Tensor"
         raise DataError(f"{what} {path} holds {list(array.shape)}; the network takes [N, {', '.join(map(str, shape))}]")
     if array.dtype not in (np.uint8, np.float32):
         raise DataError(f"{what} {path} holds {array.dtype}; uint8 pixels or float32 are taken")
-    if array.dtype == np.float32 and not np.isfinite(array).all():
+    images = torch.from_numpy(array)
+    if array.dtype == np.float32 and not all(bool(part.isfinite().all()) for part in chunks(images)):
         raise DataError(f"{what} {path} holds numbers that are none (NaN or infinite)")
-    return torch.from_numpy(array)
+    return images

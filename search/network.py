@@ -58,7 +58,10 @@ def load_weights(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
-        raise InputError(f"weights {path} cannot be read: {error}") from error
+        raise InputError(
+            f"weights {path} cannot be read: {error}; give a .safetensors file (safetensors.torch.save_file of the "
+            "network's state_dict)"
+        ) from error
 
 
 def load_network(architecture: Architecture, path: Path) -> Network:

@@ -199,20 +199,32 @@ def _subject(options: ExportOptions, network: _Network, *, needs_calibration: bo
 
 def _outputs(network: _Network, options: ExportOptions) -> tuple[int, ...]:
     """The shape of one image's output. Raises InputError when the network does not take its input, or gives no single
-    tensor."""
+    tensor of floats with one row an image."""
     import torch
 
     name = options.model or network.name
     try:
         with torch.inference_mode(), contextlib.redirect_stdout(sys.stderr):
-            made = network.network(torch.zeros(1, *network.input_shape))
+            # Two, because files are compared with torch on many at a time.
+            made = network.network(torch.zeros(2, *network.input_shape))
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{name} cannot be run on {list(network.input_shape)}: {reason:.300}") from error
-    if not isinstance(made, torch.Tensor) or made.ndim < 2 or len(made) != 1:
-        kind = f"{list(made.shape)}" if isinstance(made, torch.Tensor) else f"a {type(made).__name__}"
-        raise InputError(f"{name} gives {kind} for one image; files hold one output of [1, ...]: make it return that")
+        raise InputError(f"{name} cannot be run on two images, {[2, *network.input_shape]}: {reason:.300}") from error
+    if not isinstance(made, torch.Tensor):
+        raise InputError(
+            f"{name} gives {_kind(made)}; files hold one output, a tensor of [N, ...]: make it return the one you want"
+        )
+    if made.ndim < 2 or len(made) != 2:
+        raise InputError(f"{name} gives {list(made.shape)} for two images; files hold one output of [N, ...]")
+    if made.dtype != torch.float32:
+        raise InputError(f"{name} gives {str(made.dtype).removeprefix('torch.')}; files hold an output of float32")
     return tuple(made.shape[1:])
+
+
+def _kind(made: object) -> str:
+    """What somebody's network gave, for a message."""
+    named = f"a {type(made).__name__}"
+    return f"{named} of {len(made)}" if isinstance(made, tuple | list | dict) else named
 
 
 def _as_json(file: ExportedFile) -> dict[str, object]:

@@ -1,5 +1,7 @@
 """Networks of somebody else's: what `pocketnas export --model tests_module:function` may be given."""
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -51,6 +53,17 @@ class TwoOutputs(nn.Module):
         return made, made + 1
 
 
+class Gives(nn.Module):
+    """Whatever `made` makes of a tensor [N, 10]."""
+
+    def __init__(self, made: Callable[[Tensor], object]) -> None:
+        super().__init__()
+        self.layer, self.made = nn.Conv2d(1, 10, 28), made
+
+    def forward(self, images: Tensor) -> object:
+        return self.made(self.layer(images).flatten(1))
+
+
 class Unsupported(nn.Module):
     """An operator that phones' runtimes have no kernel for."""
 
@@ -75,6 +88,26 @@ def branching() -> nn.Module:
 def two_outputs() -> nn.Module:
     """See `TwoOutputs`."""
     return TwoOutputs()
+
+
+def named_outputs() -> nn.Module:
+    """Gives a dictionary."""
+    return Gives(lambda made: {"logits": made})
+
+
+def of_one_image() -> nn.Module:
+    """Gives one row, however many images it takes."""
+    return Gives(lambda made: made[:1])
+
+
+def whole_numbers() -> nn.Module:
+    """Gives the class itself."""
+    return Gives(lambda made: made.argmax(1, keepdim=True))
+
+
+def takes_two() -> nn.Module:
+    """Takes a pair."""
+    return nn.Bilinear(28, 28, 10)
 
 
 def unsupported() -> nn.Module:
