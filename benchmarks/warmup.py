@@ -24,17 +24,19 @@ from latency.library import load_table
 from latency.predict import CostModel
 from pocketnas.config import RunConfig, builtin_config
 from pocketnas.space_costs import costs_of
-from pocketnas.stages.search import hand_made_choices, proxyless_search
+from pocketnas.stages.search import proxyless_search
 from search.architecture import Architecture, assemble
 from search.batch_norm import recalibrate
 from search.data.batches import TrainingBatches, normalisation_of
 from search.data.dataset import ImageData, split
 from search.data.load import load_data
 from search.derive import derive_at
+from search.hand_made import hand_made_choices
+from search.layout import Space
 from search.path_order import WarmupPaths
 from search.proxyless import ProxylessSearch
 from search.sampling import random_choices
-from search.space import SearchSpace, load_space
+from search.space import load_space
 from search.training import Training, TrainingSettings, logits_of, top1
 
 SCORED_IMAGES = 2000
@@ -46,7 +48,7 @@ class Bench:
     """What all pieces share."""
 
     config: RunConfig
-    space: SearchSpace
+    space: Space
     costs: CostModel
     target_ms: float
     data: ImageData
@@ -185,7 +187,7 @@ def piece(path: Path, work: Callable[[], dict[str, float]]) -> dict[str, float]:
     return read
 
 
-def zeros_of(space: SearchSpace, choices: Sequence[int]) -> int:
+def zeros_of(space: Space, choices: Sequence[int]) -> int:
     """How many blocks are left out."""
     return sum(edge.candidates[index].kind == "zero" for edge, index in zip(space.edges, choices, strict=True))
 

@@ -52,7 +52,7 @@ def takes_channels_last(op: OpSpec) -> bool:
     same in memory, XNNPACK takes one for the other, and the exporter's program fails), and the classifier (channels
     last, its reshape would fall out of the delegate).
     """
-    return op.kind in ("conv", "mbconv") and min(op.in_channels, op.out_channels, op.out_resolution) > 1
+    return op.kind not in ("classifier", "empty") and min(op.in_channels, op.out_channels, op.out_resolution) > 1
 
 
 def lower_operators(

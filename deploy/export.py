@@ -12,7 +12,7 @@ from deploy.evidence import SUFFIX, exporter_of, file_stem
 from deploy.export_model import Profiler, export_model
 from deploy.fingerprint import architecture_sha256
 from deploy.manifest import ExportedFile, Normalisation, is_intact, read_manifest
-from deploy.operators import check_precision
+from deploy.operators import check_precision, check_quantisable
 from deploy.pte_quantisation import quantised
 from deploy.pte_writer import write_pte
 from deploy.samples import SAMPLE_VERSION, network_sample
@@ -96,9 +96,10 @@ def export_untrained(
     Written straight from the format's schema: the .tflite with the operators that onnx2tf chooses, the .pte as
     ExecuTorch's exporter makes it. int8's ranges are those of a few images of noise; a .pte takes and gives float32 all
     the same, and converts at its two ends. A file that was made before, of the same architecture, seed and versions, is
-    left as it is. Raises ExportError, and InputError for a precision that is not offered.
+    left as it is. Raises ExportError, and InputError for a precision that is not offered, to all or to tree cells.
     """
     check_precision(runtime, precision)
+    check_quantisable(architecture.ops, precision)
     path = folder / f"{file_stem(architecture.name)}_untrained_{precision}{SUFFIX[runtime]}"
     identity = {
         "architecture": architecture_sha256(architecture),
@@ -125,7 +126,7 @@ def export_untrained(
 def _untrained_tflite(network: "nn.Module", architecture: Architecture, precision: Precision, seed: int) -> bytes:
     modules = list(network.get_submodule("ops").children())
     if precision == "fp32":
-        return write_tflite(architecture.ops, modules)
+        return write_tflite(architecture.ops, modules, architecture.connections)
     return write_int8(quantise(graph_of(architecture.ops, modules), _noise(architecture, seed)))
 
 
@@ -134,7 +135,7 @@ def _untrained_pte(network: "nn.Module", architecture: Architecture, precision: 
 
     modules = list(network.get_submodule("ops").children())
     if precision == "fp32":
-        return write_pte(architecture.ops, modules, channels_last=False)
+        return write_pte(architecture.ops, modules, architecture.connections, channels_last=False)
     images = torch.from_numpy(_noise(architecture, seed)).permute(0, 3, 1, 2)
     numbers = quantised(architecture.ops, modules, images, integer_surface=False)
     return write_pte(architecture.ops, modules, channels_last=False, quantised=numbers)

@@ -20,8 +20,11 @@ def weights_sha256(network: "nn.Module") -> str:
 
 
 def architecture_sha256(architecture: Architecture) -> str:
-    """Over the operators; the name and the space it came from do not matter."""
-    return hashlib.sha256(json.dumps([op.to_dict() for op in architecture.ops]).encode()).hexdigest()
+    """Over the operators and how they are connected; the name and the space it came from do not matter."""
+    plain: list[object] = [op.to_dict() for op in architecture.ops]
+    if architecture.inputs is not None:
+        plain.append(architecture.inputs)
+    return hashlib.sha256(json.dumps(plain).encode()).hexdigest()
 
 
 def images_sha256(images: "Tensor", labels: "Tensor | None") -> str:

@@ -82,10 +82,11 @@ def export_operators(
     Weights and inputs depend on the operator and `seed` alone. Files are written straight from the formats' schemas:
     .tflite with the operators that onnx2tf chooses, .pte, on all cores, as ExecuTorch's own exporter makes them. int8
     is full integer: weights by output channel, activations by tensor, input and output too.
-    Raises InputError for a precision that `check_precision` refuses and for Zero, which runs nothing, and ExportError
-    naming what failed.
+    Raises InputError for a precision that `check_precision` or `check_quantisable` refuses and for Zero, which runs
+    nothing, and ExportError naming what failed.
     """
     check_precision(runtime, precision)
+    check_quantisable(ops, precision)
     if not 1 <= copies <= MAX_COPIES:
         raise InputError(f"a model holds 1 to {MAX_COPIES} copies of its operator, not {copies}")
     for op in ops:
@@ -129,6 +130,12 @@ def check_precision(runtime: Runtime, precision: Precision) -> None:
     offered = LATENCY_PRECISIONS[runtime]
     if precision not in offered:
         raise InputError(f"{runtime} files are exported in {' and '.join(offered)} so far, not in {precision}")
+
+
+def check_quantisable(ops: Sequence[OpSpec], precision: Precision) -> None:
+    """Raise InputError where operators and untrained networks of tree cells are asked for in int8."""
+    if precision != "fp32" and any(op.in_cell for op in ops):
+        raise InputError(f"operators of tree cells are exported in fp32, not in {precision}; build the table in fp32")
 
 
 def _entry_name(op: OpSpec, runtime: Runtime, precision: Precision, seed: int, copies: int) -> str:

@@ -100,6 +100,12 @@ class XnnpackGraph:
         """Append a clamp that no other node absorbed."""
         self._append("XNNClamp", {"input_id": source, "output_id": target, "flags": 0}, self._next_handle(), limits)
 
+    def pad_channels(self, source: int, target: int, more: int) -> None:
+        """Append channels of zeros behind those of an image that lies channels last."""
+        fields = {"pre_paddings": [0] * 4, "post_paddings": [0, 0, 0, more], "padding_value": 0.0}
+        ends = {"input_id": source, "output_id": target, "flags": 0}
+        self._append("XNNStaticConstantPad", fields | ends, self._next_handle(), None)
+
     def reshape(self, source: int, target: int, dims: Sequence[int]) -> None:
         """Append a change of shape to `dims`; the memory stays as it is."""
         fields = {"num_dims": len(dims), "new_shape": list(dims), "input_id": source, "output_id": target, "flags": 0}

@@ -1,5 +1,6 @@
 """A .pte file written straight from torch modules, in milliseconds, as ExecuTorch's exporter would make it."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,7 +18,7 @@ from pocketnas_base.errors import InputError
 if TYPE_CHECKING:
     from torch import nn
 
-RELU6 = (0.0, 6.0)
+RELU6, RELU = (0.0, 6.0), (0.0, math.inf)
 # XNN_FLAG_KEEP_DIMS of xnnpack.h.
 _KEEP_DIMS = 0x40
 
@@ -39,24 +40,52 @@ class _Constant:
     axis: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """An operator, its module, and the values that it takes: 0 the input, n what the n-th part gives."""
+
+    op: OpSpec
+    module: "nn.Module"
+    taken: Sequence[int]
+
+
 def write_pte(
     ops: Sequence[OpSpec],
     modules: "Sequence[nn.Module]",
+    connections: Sequence[Sequence[int]] | None = None,
     *,
     channels_last: bool,
     quantised: Quantised | None = None,
 ) -> bytes:
-    """A program (batch 1) of a chain of operators, wholly delegated to XNNPACK: float32, or int8 if `quantised`.
+    """A program (batch 1) of operators, wholly delegated to XNNPACK: float32, or int8 if `quantised`, of a chain.
 
     modules: parallel to `ops`, as `search.operators.build_operator` makes them; batch norms are folded in float64.
+    connections: the values that each operator takes, 0 the input, n what the n-th one gives; None: a chain. An `add` of
+    one value adds it to itself.
     channels_last: whether input and output lie as [1, H, W, C] in memory, else as [1, C, H, W].
     A lone `empty` becomes one ReLU6 on a 1x1x1x1 tensor. `zero` adds nothing.
     Raises InputError when nothing is left to compute.
     """
-    chain = [(op, module) for op, module in zip(ops, modules, strict=True) if op.kind != "zero"]
-    if not chain:
+    if all(op.kind == "zero" for op in ops):
         raise InputError("a program of nothing but Zero computes nothing and cannot be written")
-    return _write([chain], channels_last, None if quantised is None else [quantised])
+    if connections is None:
+        connections = [(number,) for number in range(len(ops))]
+    parts = [_Part(*each) for each in zip(ops, modules, connections, strict=True)]
+    return _write([_without_zero(parts)], channels_last, None if quantised is None else [quantised])
+
+
+def _without_zero(parts: Sequence[_Part]) -> list[_Part]:
+    """The parts that compute something, their values numbered anew: Zero's output is what it takes."""
+    kept: list[_Part] = []
+    values = [0]
+    for part in parts:
+        taken = [values[value] for value in part.taken]
+        if part.op.kind == "zero":
+            values.append(taken[0])
+        else:
+            kept.append(_Part(part.op, part.module, taken))
+            values.append(len(kept))
+    return kept
 
 
 def write_copies(
@@ -70,23 +99,24 @@ def write_copies(
 
     modules, quantised: of each copy, as `write_pte` takes them; the input is quantised alike for all.
     """
-    return _write([[(op, module)] for module in modules], channels_last, quantised)
+    return _write([[_Part(op, module, (0,))] for module in modules], channels_last, quantised)
 
 
-def _write(
-    branches: "Sequence[list[tuple[OpSpec, nn.Module]]]", channels_last: bool, quantised: Sequence[Quantised] | None
-) -> bytes:
-    """A program of chains side by side, on one input and with equal shapes at both ends."""
-    first, last = branches[0][0][0], branches[0][-1][0]
+def _write(branches: Sequence[Sequence[_Part]], channels_last: bool, quantised: Sequence[Quantised] | None) -> bytes:
+    """A program of networks side by side, on one input and with equal shapes at both ends."""
+    first, last = branches[0][0].op, branches[0][-1].op
     writer = _Writer(quantised)
     if first.kind == "empty":
         writer.empties(len(branches))
     else:
-        writer.begin(first, channels_last, layers=sum(_layers(op) for chain in branches for op, _ in chain))
-        for number, chain in enumerate(branches):
+        writer.begin(first, channels_last, layers=sum(_layers(part.op) for parts in branches for part in parts))
+        for number, parts in enumerate(branches):
             writer.branch(number)
-            for index, (op, module) in enumerate(chain, start=1):
-                writer.operator(op, folded(module), ends=index == len(chain) and channels_last)
+            values = [writer.current]
+            for index, part in enumerate(parts, start=1):
+                writer.current, *others = (values[value] for value in part.taken)
+                writer.operator(part.op, folded(part.module), others, ends=index == len(parts) and channels_last)
+                values.append(writer.current)
             writer.end(last, channels_last)
     integers = quantised is not None and quantised[0].integer_surface
     source = TensorShape((1, first.in_channels, first.resolution, first.resolution), channels_last, integers)
@@ -139,12 +169,19 @@ class _Writer:
         if self._quantised is not None:
             self._activations = iter(self._quantised[number].activations[1:])
 
-    def operator(self, op: OpSpec, plain: "nn.Module", *, ends: bool) -> None:
-        """One operator, its batch norms folded. ends: whether its last node's output is the program's."""
-        if op.kind == "classifier":
-            self._classifier(op, plain)
-        else:
-            self._block(op, plain, ends=ends and self._direct)
+    def operator(self, op: OpSpec, plain: "nn.Module", others: Sequence[_Value] = (), *, ends: bool) -> None:
+        """One operator, its batch norms folded. others: what it takes besides the current value. ends: whether its last
+        node's output is the program's."""
+        last = ends and self._direct
+        match op.kind:
+            case "classifier":
+                self._classifier(op, plain)
+            case "avgpool" | "maxpool":
+                self._pool(op.kind, op.in_channels, op.resolution, op.kernel, 1, last=last)
+            case "add":
+                self._add(op, others, last=last)
+            case _:
+                self._block(op, plain, ends=last)
 
     def end(self, op: OpSpec, channels_last: bool) -> None:
         """The output, from where `op` left it."""
@@ -168,29 +205,68 @@ class _Writer:
         for index in places:
             layer = layers[index]
             assert isinstance(layer, nn.Conv2d)
-            activated = index + 1 < len(layers) and isinstance(layers[index + 1], nn.ReLU6)
+            clamp = _limits(layers[index + 1]) if index + 1 < len(layers) else None
             resolution = -(-resolution // layer.stride[0])
             last = ends and index == places[-1] and not op.residual
-            self._convolution(layer, activated, _image(layer.out_channels, resolution, channels_last=True), last=last)
+            self._convolution(layer, clamp, _image(layer.out_channels, resolution, channels_last=True), last=last)
         if op.residual:
             total = self._made(_image(op.out_channels, resolution, channels_last=True), last=ends)
             number = self.current.number
             self.graph.node("XNNAdd", input1_id=source.number, input2_id=number, output_id=total.number)
             self.current = total
 
-    def _convolution(self, layer: "nn.Conv2d", activated: bool, dims: tuple[int, ...], *, last: bool) -> None:
+    def _pool(self, kind: str, channels: int, resolution: int, size: int, stride: int, *, last: bool) -> None:
+        margin = size // 2 if stride == 1 else 0
+        source = self.current
+        result = self._made(_image(channels, resolution // stride, channels_last=True), last=last)
+        self.graph.node(
+            "XNNAvgPooling2d" if kind == "avgpool" else "XNNMaxPooling2d",
+            padding_top=margin,
+            padding_right=margin,
+            padding_bottom=margin,
+            padding_left=margin,
+            pooling_height=size,
+            pooling_width=size,
+            stride_height=stride,
+            stride_width=stride,
+            # An average has none, and the exporter says 0.
+            dilation_height=int(kind == "maxpool"),
+            dilation_width=int(kind == "maxpool"),
+            input_id=source.number,
+            output_id=result.number,
+            flags=_KEEP_DIMS,
+        )
+        self.current = result
+
+    def _add(self, op: OpSpec, others: Sequence[_Value], *, last: bool) -> None:
+        if op.stride > 1:
+            self._pool("avgpool", op.in_channels, op.resolution, op.stride, op.stride, last=False)
+        dims = _image(op.out_channels, op.out_resolution, channels_last=True)
+        if op.out_channels > op.in_channels:
+            padded = self._made(dims, last=False)
+            self.graph.pad_channels(self.current.number, padded.number, op.out_channels - op.in_channels)
+            self.current = padded
+        other = others[0] if others else self.current
+        total = self._made(dims, last=last)
+        self.graph.node("XNNAdd", input1_id=self.current.number, input2_id=other.number, output_id=total.number)
+        self.current = total
+
+    def _convolution(
+        self, layer: "nn.Conv2d", limits: tuple[float, float] | None, dims: tuple[int, ...], *, last: bool
+    ) -> None:
         source = self.current
         # One input channel a group makes it depthwise for XNNPACK: [out, 1, kh, kw] becomes [1, kh, kw, out].
         depthwise = layer.weight.shape[1] == 1
         # [out, in, kh, kw] becomes [out, kh, kw, in].
         kept, bias = self._constants(layer, (1, 2, 3, 0) if depthwise else (0, 2, 3, 1))
         weight = self._store(kept)
-        fused = activated and source.quantisation is None
-        result = self._made(dims, last=last and (fused or not activated))
+        fused = limits if source.quantisation is None else None
+        result = self._made(dims, last=last and limits == fused)
         kernel, stride, margin = layer.kernel_size[0], layer.stride[0], int(layer.padding[0])
+        dilation = layer.dilation[0]
         self.graph.node(
             "XNNDepthwiseConv2d" if depthwise else "XNNConv2d",
-            clamp=RELU6 if fused else None,
+            clamp=fused,
             padding_top=margin,
             padding_right=margin,
             padding_bottom=margin,
@@ -199,8 +275,8 @@ class _Writer:
             kernel_width=kernel,
             subsampling_height=stride,
             subsampling_width=stride,
-            dilation_height=1,
-            dilation_width=1,
+            dilation_height=dilation,
+            dilation_width=dilation,
             group_input_channels=layer.in_channels // layer.groups,
             group_output_channels=layer.out_channels // layer.groups,
             groups=layer.groups,
@@ -212,11 +288,11 @@ class _Writer:
             output_id=result.number,
         )
         self.current = result
-        if activated and not fused:
+        if limits is not None and fused is None:
             # Of integers the exporter keeps convolution and activation apart; XNNPACK joins them when it loads them.
             make = self.graph.output if last else self.graph.value
             clamped = _Value(make(dims, result.quantisation), result.quantisation)
-            self.graph.clamp(result.number, clamped.number, RELU6)
+            self.graph.clamp(result.number, clamped.number, limits)
             self.current = clamped
 
     def _classifier(self, op: OpSpec, plain: "nn.Module") -> None:
@@ -267,6 +343,14 @@ class _Writer:
 
     def _next_quantisation(self) -> Quantisation | None:
         return None if self._quantised is None else next(self._activations)
+
+
+def _limits(layer: "nn.Module") -> tuple[float, float] | None:
+    from torch import nn
+
+    if isinstance(layer, nn.ReLU6):
+        return RELU6
+    return RELU if isinstance(layer, nn.ReLU) else None
 
 
 def _layers(op: OpSpec) -> int:

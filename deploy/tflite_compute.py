@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deploy.tflite_layers import RELU6, SAME, Graph, Layer
+from pocketnas_base.errors import InputError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -62,8 +63,10 @@ def compute(layer: Layer, inputs: "list[Tensor]", constants: Constants | None) -
             return functional.linear(value.flatten(1), *_tensors(constants, value))
         case "RELU6":
             return functional.relu6(value)
-        case "MAX_POOL_2D":
+        case "MAX_POOL_2D" if layer.size == 1:
             return value
+        case _:
+            raise InputError(f"{layer.name}: a {layer.kind} is written in float32 alone")
 
 
 def _tensors(constants: Constants | None, like: "Tensor") -> "tuple[Tensor, Tensor]":

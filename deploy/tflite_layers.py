@@ -15,11 +15,21 @@ from pocketnas_base.errors import InputError
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-LayerKind = Literal["PAD", "CONV_2D", "DEPTHWISE_CONV_2D", "ADD", "MEAN", "FULLY_CONNECTED", "RELU6", "MAX_POOL_2D"]
+LayerKind = Literal[
+    "PAD",
+    "CONV_2D",
+    "DEPTHWISE_CONV_2D",
+    "ADD",
+    "MEAN",
+    "FULLY_CONNECTED",
+    "RELU6",
+    "MAX_POOL_2D",
+    "AVERAGE_POOL_2D",
+]
 
 # Values of the schema's enums Padding and ActivationFunctionType.
 SAME, VALID = 0, 1
-LINEAR, RELU6 = 0, 3
+LINEAR, RELU, RELU6 = 0, 1, 3
 HEIGHT_AND_WIDTH = (1, 2)
 
 
@@ -30,7 +40,8 @@ class Layer:
     inputs: which values it takes: 0 is the model's input, n the output of the n-th layer. name: what its constants are
     named after. output, shape: of the tensor it makes. weight: [out, kh, kw, in], depthwise [1, kh, kw, channels],
     fully connected [out, in]; with it bias [out]. integers: of PAD its paddings [4, 2], of MEAN its axes.
-    activation: what is applied to the output, LINEAR or RELU6. MAX_POOL_2D is of one pixel: it applies that alone.
+    activation: what is applied to the output, LINEAR, RELU or RELU6. size: of a pooling's window, height and width; of
+    one pixel it applies the activation alone. dilation: of a convolution.
     """
 
     kind: LayerKind
@@ -44,6 +55,8 @@ class Layer:
     stride: int = 1
     padding: int = SAME
     activation: int = LINEAR
+    size: int = 1
+    dilation: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,35 +69,58 @@ class Graph:
     outputs: tuple[int, ...]
 
 
-def graph_of(ops: Sequence[OpSpec], modules: "Sequence[nn.Module]") -> Graph:
-    """The layers of a chain of operators, each computed as its module does in evaluation mode.
+def graph_of(
+    ops: Sequence[OpSpec], modules: "Sequence[nn.Module]", connections: Sequence[Sequence[int]] | None = None
+) -> Graph:
+    """The layers of operators, each computed as its module does in evaluation mode.
 
     modules: parallel to `ops`, as `search.operators.build_operator` makes them; batch norms are folded in float64.
-    A lone `empty` becomes one ReLU6 on a 1x1x1x1 tensor. `zero` adds nothing.
+    connections: the values that each operator takes, 0 the input, n what the n-th one gives; None: a chain. An `add` of
+    one value adds it to itself. A lone `empty` becomes one ReLU6 on a 1x1x1x1 tensor. `zero` adds nothing.
     Raises InputError when nothing is left to compute.
     """
+    if all(op.kind == "zero" for op in ops):
+        raise InputError("a model of nothing but Zero computes nothing and cannot be written")
+    if connections is None:
+        connections = [(number,) for number in range(len(ops))]
+    first, last = ops[0], max(index for index, op in enumerate(ops) if op.kind != "zero")
+    layers: list[Layer] = []
+    values, written = [0], 0
+    for index, (op, module, taken) in enumerate(zip(ops, modules, connections, strict=True)):
+        sources = tuple(values[value] for value in taken)
+        if op.kind == "zero":
+            values.append(sources[0])
+            continue
+        name = f"op{written:02d}.{op.key}"
+        layers += _layers(op, module, sources, len(layers), name, OUTPUT_NAME if index == last else name)
+        values.append(len(layers))
+        written += 1
+    return Graph((1, first.resolution, first.resolution, first.in_channels), tuple(layers), (len(layers),))
+
+
+def _layers(
+    op: OpSpec, module: "nn.Module", sources: tuple[int, ...], before: int, name: str, output: str
+) -> list[Layer]:
+    """sources: the values that the operator takes. before: how many layers stand before it."""
     from torch import nn
 
-    chain = [(op, module) for op, module in zip(ops, modules, strict=True) if op.kind != "zero"]
-    if not chain:
-        raise InputError("a model of nothing but Zero computes nothing and cannot be written")
-    first = chain[0][0]
-    layers: list[Layer] = []
-    for index, (op, module) in enumerate(chain):
-        name = f"op{index:02d}.{op.key}"
-        output = OUTPUT_NAME if index == len(chain) - 1 else name
-        match op.kind:
-            case "empty":
-                layers.append(Layer("RELU6", (len(layers),), name, output, (1, 1, 1, 1)))
-            case "classifier":
-                plain = folded(module)
-                assert isinstance(plain.linear, nn.Linear)
-                layers += _classifier(op, plain.linear, len(layers), name, output)
-            case _:
-                plain = folded(module)
-                assert isinstance(plain.body, nn.Sequential)
-                layers += _convolutions(op, plain.body, len(layers), name, output)
-    return Graph((1, first.resolution, first.resolution, first.in_channels), tuple(layers), (len(layers),))
+    match op.kind:
+        case "empty":
+            return [Layer("RELU6", sources, name, output, (1, 1, 1, 1))]
+        case "avgpool" | "maxpool":
+            shape = (1, op.resolution, op.resolution, op.out_channels)
+            kind: LayerKind = "AVERAGE_POOL_2D" if op.kind == "avgpool" else "MAX_POOL_2D"
+            return [Layer(kind, sources, name, output, shape, size=op.kernel)]
+        case "add":
+            return _add(op, sources, before, name, output)
+        case "classifier":
+            plain = folded(module)
+            assert isinstance(plain.linear, nn.Linear)
+            return _classifier(op, plain.linear, sources[0], before, name, output)
+        case _:
+            plain = folded(module)
+            assert isinstance(plain.body, nn.Sequential)
+            return _convolutions(op, plain.body, sources[0], before, name, output)
 
 
 def side_by_side(graphs: Sequence[Graph]) -> Graph:
@@ -117,8 +153,34 @@ def same_as_symmetric(resolution: int, kernel: int, stride: int) -> bool:
     return total == 2 * (kernel // 2)
 
 
-def _convolutions(op: OpSpec, body: "nn.Sequential", source: int, name: str, output: str) -> list[Layer]:
-    """source: the value that the operator takes, which is also how many layers stand before it."""
+def _add(op: OpSpec, sources: tuple[int, ...], before: int, name: str, output: str) -> list[Layer]:
+    """See search.cell_operators.Add."""
+    layers: list[Layer] = []
+    value, size = sources[0], op.out_resolution
+    if op.stride > 1:
+        shape = (1, size, size, op.in_channels)
+        layers.append(
+            Layer(
+                "AVERAGE_POOL_2D",
+                (value,),
+                name,
+                f"{name}.pooled",
+                shape,
+                stride=op.stride,
+                padding=VALID,
+                size=op.stride,
+            )
+        )
+        value = before + len(layers)
+    shape = (1, size, size, op.out_channels)
+    if op.out_channels > op.in_channels:
+        paddings = np.array([[0, 0], [0, 0], [0, 0], [0, op.out_channels - op.in_channels]], np.int32)
+        layers.append(Layer("PAD", (value,), name, f"{name}.padded", shape, integers=paddings))
+        value = before + len(layers)
+    return [*layers, Layer("ADD", (value, sources[1] if len(sources) > 1 else value), name, output, shape)]
+
+
+def _convolutions(op: OpSpec, body: "nn.Sequential", source: int, before: int, name: str, output: str) -> list[Layer]:
     from torch import nn
 
     modules = list(body)
@@ -128,22 +190,33 @@ def _convolutions(op: OpSpec, body: "nn.Sequential", source: int, name: str, out
     for count, index in enumerate(places, start=1):
         module = modules[index]
         assert isinstance(module, nn.Conv2d)
-        activated = index + 1 < len(modules) and isinstance(modules[index + 1], nn.ReLU6)
         ends_here = count == len(places) and not op.residual
         own = f"{name}.{count}"
-        layers += _convolution(module, activated, source + len(layers), resolution, own, output if ends_here else own)
+        taken = before + len(layers) if layers else source
+        behind = modules[index + 1] if index + 1 < len(modules) else None
+        layers += _convolution(
+            module, _activation(behind), taken, before + len(layers), resolution, own, output if ends_here else own
+        )
         resolution = -(-resolution // module.stride[0])
     if op.residual:
         shape = (1, resolution, resolution, op.out_channels)
-        layers.append(Layer("ADD", (source, source + len(layers)), name, output, shape))
+        layers.append(Layer("ADD", (source, before + len(layers)), name, output, shape))
     return layers
 
 
+def _activation(module: "nn.Module | None") -> int:
+    from torch import nn
+
+    if isinstance(module, nn.ReLU6):
+        return RELU6
+    return RELU if isinstance(module, nn.ReLU) else LINEAR
+
+
 def _convolution(
-    module: "nn.Conv2d", activated: bool, source: int, resolution: int, name: str, output: str
+    module: "nn.Conv2d", activation: int, source: int, before: int, resolution: int, name: str, output: str
 ) -> list[Layer]:
     kernel, stride = module.kernel_size[0], module.stride[0]
-    depthwise = module.groups > 1
+    depthwise = module.groups > 1 and module.groups == module.in_channels
     layers: list[Layer] = []
     if stride == 1 or (kernel > 1 and same_as_symmetric(resolution, kernel, stride)):
         padding = SAME
@@ -158,7 +231,7 @@ def _convolution(
     layers.append(
         Layer(
             "DEPTHWISE_CONV_2D" if depthwise else "CONV_2D",
-            (source + len(layers),),
+            (before + len(layers) if layers else source,),
             name,
             output,
             (1, out_resolution, out_resolution, module.out_channels),
@@ -166,7 +239,8 @@ def _convolution(
             _array(module.bias),
             stride=stride,
             padding=padding,
-            activation=RELU6 if activated else LINEAR,
+            activation=activation,
+            dilation=module.dilation[0],
         )
     )
     return layers
@@ -178,14 +252,14 @@ def _pad(source: int, resolution: int, margin: int, channels: int, name: str) ->
     return Layer("PAD", (source,), name, f"{name}.padded", (1, padded, padded, channels), integers=paddings)
 
 
-def _classifier(op: OpSpec, linear: "nn.Linear", source: int, name: str, output: str) -> list[Layer]:
+def _classifier(op: OpSpec, linear: "nn.Linear", source: int, before: int, name: str, output: str) -> list[Layer]:
     layers: list[Layer] = []
     if op.resolution > 1:
         axes = np.array(HEIGHT_AND_WIDTH, np.int32)
         layers.append(Layer("MEAN", (source,), name, f"{name}.pooled", (1, 1, 1, op.in_channels), integers=axes))
     weight, bias = _array(linear.weight), _array(linear.bias)
-    before = source + len(layers)
-    return [*layers, Layer("FULLY_CONNECTED", (before,), name, output, (1, op.out_channels), weight, bias)]
+    taken = before + len(layers) if layers else source
+    return [*layers, Layer("FULLY_CONNECTED", (taken,), name, output, (1, op.out_channels), weight, bias)]
 
 
 def _array(tensor: "Tensor") -> NDArray[np.float32]:

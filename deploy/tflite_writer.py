@@ -14,9 +14,11 @@ WRITER_VERSION = 2
 """Raise it whenever the bytes written for an operator change: caches of operator files are keyed by it."""
 
 
-def write_tflite(ops: Sequence[OpSpec], modules: "Sequence[nn.Module]") -> bytes:
-    """A float32 model (NHWC, batch 1) of a chain of operators; see `tflite_layers.graph_of`, and for its errors."""
-    return write_graph(graph_of(ops, modules))
+def write_tflite(
+    ops: Sequence[OpSpec], modules: "Sequence[nn.Module]", connections: Sequence[Sequence[int]] | None = None
+) -> bytes:
+    """A float32 model (NHWC, batch 1) of operators; see `tflite_layers.graph_of`, and for its errors."""
+    return write_graph(graph_of(ops, modules, connections))
 
 
 def write_graph(graph: Graph) -> bytes:
@@ -42,8 +44,8 @@ def add_operator(builder: TfliteBuilder, layer: Layer, inputs: Sequence[int], ou
         "padding": layer.padding,
         "strideW": layer.stride,
         "strideH": layer.stride,
-        "dilationWFactor": 1,
-        "dilationHFactor": 1,
+        "dilationWFactor": layer.dilation,
+        "dilationHFactor": layer.dilation,
         "fusedActivationFunction": layer.activation,
     }
     options: tuple[str, dict[str, object]]
@@ -62,9 +64,10 @@ def add_operator(builder: TfliteBuilder, layer: Layer, inputs: Sequence[int], ou
             options = "FullyConnectedOptions", {"fusedActivationFunction": LINEAR, "keepNumDims": False}
         case "RELU6":
             options = "", {}
-        case "MAX_POOL_2D":
+        case "MAX_POOL_2D" | "AVERAGE_POOL_2D":
             pool = {"padding", "strideW", "strideH", "fusedActivationFunction"}
-            options = "Pool2DOptions", {"filterWidth": 1, "filterHeight": 1} | {key: convolution[key] for key in pool}
+            window: dict[str, object] = {"filterWidth": layer.size, "filterHeight": layer.size}
+            options = "Pool2DOptions", window | {key: convolution[key] for key in pool}
     operands = list(inputs)
     if layer.integers is not None:
         what = "paddings" if layer.kind == "PAD" else "axes"

@@ -3,9 +3,12 @@
 from dataclasses import asdict, dataclass, fields
 from typing import Literal, Self, get_args
 
+from latency.cells import CELL_KINDS, CellKind, cell_choice, cell_macs, cell_parameters, check_cell_operator
 from pocketnas_base.errors import InputError
 
-OpKind = Literal["conv", "mbconv", "classifier", "zero", "empty"]
+ChainKind = Literal["conv", "mbconv", "classifier", "zero", "empty"]
+OpKind = ChainKind | CellKind
+OP_KINDS = (*get_args(ChainKind), *get_args(CellKind))
 
 MAX_DIMENSION = 65_536
 
@@ -16,7 +19,8 @@ class OpSpec:
 
     kind: `conv` (convolution, batch norm, activation), `mbconv` (inverted residual block: 1x1 expansion unless
       `expansion` is 1, depthwise kernel x kernel, linear 1x1), `classifier` (global average pool and a linear
-      layer), `zero` (the block is left out), `empty` (no work: what one invocation of the runtime costs).
+      layer), `zero` (the block is left out: what goes in comes out), `empty` (no work: what one invocation of the
+      runtime costs), and those of tree cells (`latency.cells.CellKind`).
     kernel: height and width of the (depthwise) kernel. expansion: mbconv only, else 1.
     resolution: input height and width in pixels; the output has ceil(resolution / stride).
     residual: the block's input is added to its output (needs stride 1 and equal channels).
@@ -34,8 +38,8 @@ class OpSpec:
     activation: str = "relu6"
 
     def __post_init__(self) -> None:
-        if self.kind not in get_args(OpKind):
-            raise InputError(f"unknown operator kind {self.kind!r}; known: {', '.join(get_args(OpKind))}")
+        if self.kind not in OP_KINDS:
+            raise InputError(f"unknown operator kind {self.kind!r}; known: {', '.join(OP_KINDS)}")
         for name in ("in_channels", "out_channels", "kernel", "expansion", "stride", "resolution"):
             value = getattr(self, name)
             if type(value) is not int or not 1 <= value <= MAX_DIMENSION:
@@ -48,6 +52,13 @@ class OpSpec:
             raise InputError(f"{self.key}: a residual needs stride 1 and as many channels out as in")
         if self.activation != "relu6":
             raise InputError(f"{self.kind}: unknown activation {self.activation!r}; known: relu6")
+        if self.in_cell:
+            check_cell_operator(self)
+
+    @property
+    def in_cell(self) -> bool:
+        """Whether it is an operator of tree cells."""
+        return self.kind in CELL_KINDS
 
     @property
     def out_resolution(self) -> int:
@@ -64,6 +75,8 @@ class OpSpec:
         """What was chosen, apart from where: `mb6_5x5`, `zero`."""
         if self.kind == "mbconv":
             return f"mb{self.expansion}_{self.kernel}x{self.kernel}"
+        if self.in_cell:
+            return cell_choice(self)
         return f"conv_{self.kernel}x{self.kernel}" if self.kind == "conv" else self.kind
 
     @property
@@ -86,7 +99,7 @@ class OpSpec:
             case "classifier":
                 return self.in_channels * self.out_channels
             case _:
-                return 0
+                return cell_macs(self)
 
     @property
     def parameters(self) -> int:
@@ -101,7 +114,7 @@ class OpSpec:
             case "classifier":
                 return (self.in_channels + 1) * self.out_channels
             case _:
-                return 0
+                return cell_parameters(self)
 
     def to_dict(self) -> dict[str, str | int | bool]:
         """Plain fields, for JSON and table columns."""

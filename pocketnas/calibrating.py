@@ -19,8 +19,8 @@ from pocketnas.space_costs import costs_of
 from pocketnas_base.errors import InputError
 from pocketnas_base.progress import Progress
 from search.architecture import Architecture
+from search.layout import Space
 from search.sampling import spread_networks
-from search.space import SearchSpace
 
 FIRST = 12
 """So many networks are measured before their residual is asked whether more would pay."""
@@ -43,7 +43,7 @@ class Budget:
 
 def calibrated(
     table: LatencyTable,
-    space: SearchSpace,
+    space: Space,
     device: Device,
     samples: Path,
     *,
@@ -68,7 +68,7 @@ def calibrated(
             count = min(2 * count, MOST, space.size)
 
 
-def check_calibratable(table: LatencyTable, space: SearchSpace) -> None:
+def check_calibratable(table: LatencyTable, space: Space) -> None:
     """Raise InputError for a table that whole networks of this space cannot calibrate."""
     if table.info.source is not None:
         raise InputError(f"the table of {table.name} was not measured by this tool, which cannot repeat how it was")
@@ -84,7 +84,7 @@ def check_calibratable(table: LatencyTable, space: SearchSpace) -> None:
 
 def _measure(
     table: LatencyTable,
-    space: SearchSpace,
+    space: Space,
     device: Device,
     samples: Path,
     exports: Path,

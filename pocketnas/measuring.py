@@ -24,7 +24,7 @@ from pocketnas.console import say
 from pocketnas.repeated import copies_needed, job_id, pair, repeated_jobs, slope_row
 from pocketnas_base.progress import Progress
 from pocketnas_base.units import NS_PER_MS
-from search.space import SearchSpace
+from search.layout import Space
 
 
 def open_device(
@@ -48,14 +48,15 @@ def open_device(
     return open_phone(address, say=say)
 
 
-def check_table(config: TableConfig) -> None:
+def check_table(config: TableConfig, space: Space) -> None:
     """Raise InputError for a table that this version cannot build."""
-    from deploy.operators import check_precision
+    from deploy.operators import check_precision, check_quantisable
 
     check_precision(config.runtime, config.precision)
+    check_quantisable(space.op_specs(), config.precision)
 
 
-def operator_jobs(space: SearchSpace, config: TableConfig, cache: Path, seed: int, progress: Progress) -> list[Job]:
+def operator_jobs(space: Space, config: TableConfig, cache: Path, seed: int, progress: Progress) -> list[Job]:
     """One job for every operator of the space, exported, with an input and the output that is right for it."""
     from deploy.operators import export_operators
 
@@ -69,7 +70,7 @@ def operator_jobs(space: SearchSpace, config: TableConfig, cache: Path, seed: in
 
 
 def measure_table(
-    space: SearchSpace,
+    space: Space,
     device: Device,
     config: TableConfig,
     jobs: Sequence[Job],
@@ -154,7 +155,7 @@ def to_row(summary: Summary) -> TableRow:
 
 
 def _info(
-    space: SearchSpace,
+    space: Space,
     device: Device,
     config: TableConfig,
     record: SessionRecord,

@@ -8,7 +8,7 @@ from typing import TypeVar, get_args
 from pocketnas.config import TABLE_THREADS, TablePrecision
 from pocketnas_base.artifact import RUNTIMES, Runtime
 from pocketnas_base.errors import InputError
-from search.space import SearchSpace
+from search.layout import Space
 
 T = TypeVar("T", bound=str)
 
@@ -39,7 +39,7 @@ class AskedSettings:
 class TableSetting:
     """What one table is of. space: at the resolution asked for."""
 
-    space: SearchSpace
+    space: Space
     runtime: Runtime
     precision: TablePrecision
     threads: int
@@ -50,7 +50,7 @@ class TableSetting:
         return f"{self.runtime}-{self.precision}-{self.threads}t-{self.space.resolution}px"
 
 
-def settings_of(space: SearchSpace, asked: AskedSettings) -> list[TableSetting]:
+def settings_of(space: Space, asked: AskedSettings) -> list[TableSetting]:
     """Every combination, in the order given: runtimes, then precisions, threads and resolutions.
 
     Left out: tflite, fp32, one thread, the space's own resolution. Raises InputError for a value that is none, that is

@@ -5,10 +5,10 @@ from latency.provenance import TableInfo
 from latency.table import LatencyTable
 from pocketnas.config import TableConfig
 from pocketnas_base.errors import InputError
-from search.space import SearchSpace
+from search.layout import Space
 
 
-def taken_table(use: str, config: TableConfig, space: SearchSpace) -> LatencyTable:
+def taken_table(use: str, config: TableConfig, space: Space) -> LatencyTable:
     """The table named `use`, fit for a run over this space. Raises InputError where it is of another space, lacks an
     operator of this one, or says of itself something else than the run's configuration."""
     table = load_table(use)

@@ -14,12 +14,13 @@ from pocketnas_base.errors import InputError
 from pocketnas_base.files import replacing
 from search.architecture import Architecture
 from search.operators import build_operator
+from search.wiring import walk
 
 M = TypeVar("M", bound=nn.Module)
 
 
 class Network(nn.Module):
-    """The operators of an architecture in a row: images [N, C, r, r] to logits [N, classes].
+    """The operators of an architecture, connected as it says: images [N, C, r, r] to logits [N, classes].
 
     `ops` stands parallel to `architecture.ops`, Zero included, so that weights keep their place's name.
     """
@@ -27,11 +28,10 @@ class Network(nn.Module):
     def __init__(self, architecture: Architecture, *, dropout: float = 0.0) -> None:
         super().__init__()
         self.ops = nn.ModuleList(build_operator(op, dropout=dropout) for op in architecture.ops)
+        self._connections = architecture.connections
 
     def forward(self, x: Tensor) -> Tensor:
-        for op in self.ops:
-            x = op(x)
-        return x
+        return walk(x, self._connections, lambda number, *values: self.ops[number](*values))
 
 
 def channels_last(module: M) -> M:

@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from latency.opspec import OpSpec
 from pocketnas_base.errors import InputError
+from search.cell_operators import build_cell_operator
 
 BATCH_NORM_EPS = 1e-3
 BATCH_NORM_MOMENTUM = 0.1
@@ -87,6 +88,8 @@ def build_operator(op: OpSpec, *, dropout: float = 0.0) -> nn.Module:
             module = Classifier(op, dropout)
         case "zero":
             module = Zero()
+        case _ if op.in_cell:
+            module = build_cell_operator(op)
         case _:
             raise InputError(f"{op.key} is not a module")
     initialise(module)

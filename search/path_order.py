@@ -6,9 +6,9 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
+from search.layout import Space
 from search.paths import sample_path
 from search.seeds import seeded
-from search.space import SearchSpace
 
 WarmupPaths = Literal["sampled", "fair", "fair-without-zero"]
 
@@ -38,7 +38,7 @@ class FairPaths:
     which has no weights, takes its turn; without it the blocks around it are always trained together.
     """
 
-    def __init__(self, space: SearchSpace, seed: int, *, zero: bool) -> None:
+    def __init__(self, space: Space, seed: int, *, zero: bool) -> None:
         self.seed = seed
         self.turns = [
             [index for index, op in enumerate(edge.candidates) if zero or op.kind != "zero"] for edge in space.edges
@@ -54,14 +54,14 @@ class FairPaths:
         return turns[int(order[place])]
 
 
-def warmup_order(kind: WarmupPaths, space: SearchSpace, seed: int) -> PathOrder:
+def warmup_order(kind: WarmupPaths, space: Space, seed: int) -> PathOrder:
     """The order of this name."""
     if kind == "sampled":
         return SampledPaths(seed)
     return FairPaths(space, seed, zero=kind == "fair")
 
 
-def uniform_probabilities(space: SearchSpace) -> Tensor:
+def uniform_probabilities(space: Space) -> Tensor:
     """p [edges, widest edge's candidates] with which every architecture of the space is equally probable."""
     widest = max(len(edge.candidates) for edge in space.edges)
     p = torch.zeros(len(space.edges), widest)

@@ -18,12 +18,12 @@ from pocketnas_base.errors import InputError, PocketNASError
 from search.accelerator import check_mixed_precision
 from search.data.batches import TrainingBatches
 from search.latency_loss import ExpectedLatency, LatencyLoss, LossKind
+from search.layout import Space
 from search.network import channels_last
 from search.path_order import SampledPaths, WarmupPaths, warmup_order
 from search.paths import ArchitectureParameters
 from search.schedule import cosine
 from search.seeds import derive_seed, seeded
-from search.space import SearchSpace
 from search.state import State
 from search.supernet import Supernet
 from search.updates.choose import REWARD_MODES, UpdateMode, make_update
@@ -102,7 +102,7 @@ class ProxylessSearch:
 
     def __init__(
         self,
-        space: SearchSpace,
+        space: Space,
         costs: CostModel,
         settings: SearchSettings,
         weight_batches: TrainingBatches,

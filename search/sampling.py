@@ -5,26 +5,26 @@ import numpy as np
 from latency.predict import CostModel
 from pocketnas_base.errors import InputError
 from search.architecture import Architecture, assemble
-from search.space import SearchSpace
+from search.layout import Space
 
 # The spread networks are chosen from so many; a power of two, so that van der Corput's sequence reaches them all.
 POOL = 2048
 
 
-def random_choices(space: SearchSpace, count: int, seed: int) -> list[tuple[int, ...]]:
+def random_choices(space: Space, count: int, seed: int) -> list[tuple[int, ...]]:
     """`count` architectures as choices per edge, each candidate equally probable."""
     rng = np.random.default_rng(seed)
     return [tuple(int(rng.integers(len(edge.candidates))) for edge in space.edges) for _ in range(count)]
 
 
-def random_networks(space: SearchSpace, count: int, seed: int, *, name: str = "random") -> list[Architecture]:
+def random_networks(space: Space, count: int, seed: int, *, name: str = "random") -> list[Architecture]:
     """Architectures drawn evenly from the space, named NAME-000 on."""
     choices = random_choices(space, count, seed)
     return [assemble(space, each, f"{name}-{number:03d}") for number, each in enumerate(choices)]
 
 
 def spread_networks(
-    space: SearchSpace, costs: CostModel, count: int, seed: int, *, name: str = "spread"
+    space: Space, costs: CostModel, count: int, seed: int, *, name: str = "spread"
 ) -> list[Architecture]:
     """`count` different architectures whose latencies by the cost model are spread over the space's.
 

@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
+from search.layout import Space
 from search.network import channels_last
 from search.paths import ArchitectureParameters
-from search.space import SearchSpace
 from search.state import State
 from search.supernet import Supernet
 
 
-def load_supernet(space: SearchSpace, checkpoint: Path, belongs_to: str) -> tuple[Supernet, ArchitectureParameters]:
+def load_supernet(space: Space, checkpoint: Path, belongs_to: str) -> tuple[Supernet, ArchitectureParameters]:
     """Supernet and architecture parameters of a search's last checkpoint. belongs_to: the search's fingerprint.
 
     Raises InputError when the checkpoint is unreadable, or of another search.

@@ -1,7 +1,5 @@
 """A search space as plain data: which operators may stand where. No torch here."""
 
-import hashlib
-import json
 import math
 import re
 import tomllib
@@ -12,13 +10,13 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from latency.chain import Chain
-from latency.opspec import EMPTY, OpSpec, zero
+from latency.opspec import OpSpec, zero
 from pocketnas_base.errors import InputError
 from pocketnas_base.files import read_bytes
+from search.layout import MAX_RESOLUTION, MIN_RESOLUTION, Edge, Place, Space
+from search.tree_space import TreeSpace
 
 MAX_SPACE_BYTES = 1024 * 1024
-MIN_RESOLUTION, MAX_RESOLUTION = 4, 4096
 
 _AT_RESOLUTION = re.compile(r"(.+)@([0-9]{1,6})")
 
@@ -75,24 +73,8 @@ class _SpaceFile(_Strict):
     head: HeadSpec
 
 
-@dataclass(frozen=True, slots=True)
-class Edge:
-    """One searchable position: the candidates that may stand there, in the space's order, Zero last where legal."""
-
-    name: str
-    candidates: tuple[OpSpec, ...]
-
-    @property
-    def in_channels(self) -> int:
-        return self.candidates[0].in_channels
-
-    @property
-    def out_channels(self) -> int:
-        return self.candidates[0].out_channels
-
-
 @dataclass(frozen=True)
-class SearchSpace:
+class SearchSpace(Space):
     """Stem, fixed first block, stages of searchable blocks, head (ProxylessNAS, section 4.2).
 
     kernels, expansions: every combination is a candidate, kernel-major (3x3 mb3, 3x3 mb6, 5x5 mb3, ...).
@@ -144,20 +126,12 @@ class SearchSpace:
         classifier = OpSpec("classifier", self.head.width, self.classes, 1, 1, 1, resolution)
         return (stem, first), tuple(edges), (head, classifier)
 
-    @property
-    def before(self) -> tuple[OpSpec, ...]:
-        """Fixed operators before the searchable blocks: stem and first block."""
-        return self._layout[0]
-
-    @property
-    def edges(self) -> tuple[Edge, ...]:
-        """The searchable positions, in the order of the data."""
-        return self._layout[1]
-
-    @property
-    def after(self) -> tuple[OpSpec, ...]:
-        """Fixed operators after the searchable blocks: head convolution and classifier."""
-        return self._layout[2]
+    @cached_property
+    def places(self) -> tuple[Place, ...]:
+        """One after another."""
+        before, edges, after = self._layout
+        contents: list[OpSpec | Edge] = [*before, *edges, *after]
+        return tuple(Place(content, (number,)) for number, content in enumerate(contents))
 
     @property
     def total_stride(self) -> int:
@@ -165,42 +139,11 @@ class SearchSpace:
         return self.stem.stride * math.prod(stage.stride for stage in self.stages)
 
     def at_resolution(self, resolution: int) -> "SearchSpace":
-        """The same blocks for images of another height and width, in pixels.
-
-        Its name says so, `mobile@192`, and its fingerprint is another. Raises InputError for a size that the space
-        cannot take: one that its strides would divide into less than a pixel, or one too large for any image.
-        """
-        lowest = max(MIN_RESOLUTION, self.total_stride)
-        if not lowest <= resolution <= MAX_RESOLUTION:
-            raise InputError(f"space {self.name} takes images of {lowest} to {MAX_RESOLUTION} px, not of {resolution}")
+        """See Space."""
+        self.check_resolution(resolution)
         if resolution == self.resolution:
             return self
         return replace(self, name=f"{self.name.partition('@')[0]}@{resolution}", resolution=resolution)
-
-    @property
-    def size(self) -> int:
-        """How many architectures the space holds."""
-        product = 1
-        for edge in self.edges:
-            product *= len(edge.candidates)
-        return product
-
-    @property
-    def chain(self) -> Chain:
-        """The space as a latency table sees it: what may stand at each place, stem and head included."""
-        before, after = ([(op,) for op in fixed] for fixed in (self.before, self.after))
-        return Chain(self.name, self.fingerprint, (*before, *(edge.candidates for edge in self.edges), *after))
-
-    def op_specs(self) -> tuple[OpSpec, ...]:
-        """Every unique operator that a table of this space measures, the empty model first; Zero costs nothing."""
-        chosen = [*self.before, *(op for edge in self.edges for op in edge.candidates), *self.after]
-        return (EMPTY, *dict.fromkeys(op for op in chosen if op.kind != "zero"))
-
-    @property
-    def fingerprint(self) -> str:
-        """sha256 over everything but the name: two spaces with equal fingerprints hold the same architectures."""
-        plain = {key: value for key, value in self.to_dict().items() if key != "name"}
-        return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
     def to_dict(self) -> dict[str, object]:
         """The content of the space's TOML file."""
@@ -240,7 +183,7 @@ def builtin_spaces() -> tuple[str, ...]:
     return tuple(sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml")))
 
 
-def load_space(name_or_path: str) -> SearchSpace:
+def load_space(name_or_path: str) -> Space:
     """A built-in space by name, or one from a TOML file; with `@PIXELS` behind it, for images of another size.
 
     Raises InputError listing what is known.
@@ -250,7 +193,7 @@ def load_space(name_or_path: str) -> SearchSpace:
     return _load(name_or_path)
 
 
-def _load(name_or_path: str) -> SearchSpace:
+def _load(name_or_path: str) -> Space:
     if name_or_path in builtin_spaces():
         text = (resources.files("search") / "spaces" / f"{name_or_path}.toml").read_bytes()
     elif name_or_path.endswith(".toml"):
@@ -263,4 +206,5 @@ def _load(name_or_path: str) -> SearchSpace:
         plain = tomllib.loads(text.decode())
     except (ValueError, RecursionError) as error:
         raise InputError(f"space {name_or_path}: not valid TOML: {error}") from error
-    return SearchSpace.from_dict(plain, source=name_or_path)
+    kind = TreeSpace if "tree" in plain else SearchSpace
+    return kind.from_dict(plain, source=name_or_path)

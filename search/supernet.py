@@ -5,18 +5,21 @@ from contextlib import contextmanager
 
 from torch import Tensor, nn
 
+from search.layout import Edge, Space
 from search.operators import build_operator
-from search.space import SearchSpace
+from search.wiring import walk
 
 
 class Supernet(nn.Module):
     """All candidates' weights; `forward` runs one candidate per edge, so that a step costs what one network costs."""
 
-    def __init__(self, space: SearchSpace, *, dropout: float = 0.0) -> None:
+    def __init__(self, space: Space, *, dropout: float = 0.0) -> None:
         super().__init__()
         self.before = nn.ModuleList(build_operator(op) for op in space.before)
         self.edges = nn.ModuleList(nn.ModuleList(build_operator(op) for op in edge.candidates) for edge in space.edges)
         self.after = nn.ModuleList(build_operator(op, dropout=dropout) for op in space.after)
+        self._connections = [place.inputs for place in space.places]
+        self._searched = [isinstance(place.content, Edge) for place in space.places]
 
     def candidates(self, edge: int) -> nn.ModuleList:
         """The operator modules of one edge."""
@@ -30,13 +33,15 @@ class Supernet(nn.Module):
 
     def walk(self, x: Tensor, block: Callable[[int, Tensor], Tensor]) -> Tensor:
         """Images [N, C, r, r] to logits [N, classes], where block(e, x) stands for what edge e does to its input x."""
-        for op in self.before:
-            x = op(x)
-        for edge in range(len(self.edges)):
-            x = block(edge, x)
-        for op in self.after:
-            x = op(x)
-        return x
+        fixed, edges = iter([*self.before, *self.after]), iter(range(len(self.edges)))
+
+        def run(number: int, *values: Tensor) -> Tensor:
+            if self._searched[number]:
+                return block(next(edges), *values)
+            out: Tensor = next(fixed)(*values)
+            return out
+
+        return walk(x, self._connections, run)
 
     def forward(self, x: Tensor, path: Sequence[int]) -> Tensor:
         """Images [N, C, r, r] through candidate path[e] at each edge e, to logits [N, classes]."""

@@ -10,8 +10,9 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 
 from latency.opspec import OpSpec
 from pocketnas_base.errors import InputError
-from search.architecture import Architecture
-from search.space import SearchSpace
+from pocketnas_base.files import read_json
+from search.architecture import Architecture, assemble
+from search.space import SearchSpace, load_space
 
 _SOURCES = "sources.json"
 MAX_MULTIPLIER = 16
@@ -35,6 +36,17 @@ class _Source(BaseModel):
     source: str
     licence: str | None
     published: Published
+
+
+class _Choices(BaseModel):
+    """A published net of a space: what it has on each edge, in rows."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    schema_version: int
+    name: str
+    space: str
+    choices: list[list[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +79,19 @@ def load_zoo(name: str) -> ZooEntry:
         raise InputError(f"unknown zoo architecture {name!r}; known: {', '.join(zoo_names())}")
     about = _sources()[name]
     with resources.as_file(resources.files("search") / "published" / f"{name}.json") as path:
-        return ZooEntry(Architecture.load(path), about.source, about.licence, about.published)
+        return ZooEntry(_published(path), about.source, about.licence, about.published)
+
+
+def _published(path: Path) -> Architecture:
+    """An architecture of its own, or the choices at the edges of a space, by name."""
+    plain = read_json(path, what="architecture")
+    if not isinstance(plain, dict) or "choices" not in plain:
+        return Architecture.from_dict(plain, source=str(path))
+    published = _Choices.model_validate(plain)
+    space = load_space(published.space)
+    names = [name for row in published.choices for name in row]
+    indices = [[op.choice for op in edge.candidates].index(name) for edge, name in zip(space.edges, names, strict=True)]
+    return assemble(space, indices, published.name)
 
 
 def load_architecture(name_or_path: str) -> Architecture:

@@ -90,14 +90,14 @@ def find_run(run_or_config: Path, runs: Path) -> RunDirectory:
 def _start(path: Path, config: RunConfig, text: bytes) -> RunDirectory:
     """A new run; what no stage could work with is refused first, so that a corrected configuration finds no run."""
     from pocketnas.measuring import check_table, open_device
-    from pocketnas.stages.search import hand_made_choices
     from pocketnas.taken_table import taken_table
+    from search.hand_made import hand_made_choices
     from search.latency_loss import LatencyLoss
     from search.space import load_space
 
     space = load_space(config.space)
     open_device(config.device, config.devices)
-    check_table(config.table)
+    check_table(config.table, space)
     if config.table.use is not None:
         taken_table(config.table.use, config.table, space)
     if config.search.target_ms is None:

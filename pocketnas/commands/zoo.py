@@ -1,5 +1,7 @@
 """`pocketnas zoo`: published architectures and search spaces."""
 
+from decimal import Decimal
+
 from pocketnas.console import print_json, print_table
 from pocketnas_base.errors import InputError
 from search.space import builtin_spaces, load_space
@@ -48,8 +50,13 @@ def _list(*, as_json: bool) -> None:
     )
     print_table(
         ["space", "blocks", "architectures", "operators", "input px"],
-        [[s.name, str(len(s.edges)), f"{s.size:.1e}", str(len(s.op_specs())), str(s.resolution)] for s in spaces],
+        [[s.name, str(len(s.edges)), _power_of_ten(s.size), str(len(s.op_specs())), str(s.resolution)] for s in spaces],
     )
+
+
+def _power_of_ten(size: int) -> str:
+    """`2.2e+17`; the number may be larger than any float."""
+    return f"{Decimal(size):.1e}"
 
 
 def _or_unknown(value: float | None) -> str:
@@ -97,5 +104,5 @@ def _space(name: str, *, as_json: bool) -> None:
             ]
             for edge in space.edges
         ],
-        title=f"{name}: {space.size:.1e} architectures, {len(space.op_specs())} operators to measure",
+        title=f"{name}: {_power_of_ten(space.size)} architectures, {len(space.op_specs())} operators to measure",
     )

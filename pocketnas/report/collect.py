@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from latency.cells import CELL_KINDS
 from latency.opspec import OpSpec
 from latency.opspec import zero as zero_op
 from latency.predict import Prediction, predict, predicted_ms
@@ -29,6 +30,7 @@ MAX_REBENCH_BYTES = 16 * 1024 * 1024
 MAX_REBENCH_ROWS = 1000
 RESUME = "pocketnas run CONFIG --resume"
 
+_CELL = re.compile(r"([a-z]{3,12})_(\d{1,2})x\2")
 _MBCONV = re.compile(r"mb(\d{1,3})_(\d{1,2})x\2")
 
 Record = TypeVar("Record", bound=BaseModel)
@@ -117,14 +119,16 @@ def collect(run_dir: Path) -> RunRecord:
 def _positions(
     run_dir: Path, search: SearchRecord, architecture: Architecture, table: LatencyTable
 ) -> tuple[Position, ...]:
-    """The searched operators: stem and first block stand before them, head and classifier after (search.space)."""
-    searched = architecture.ops[2:-2]
+    """The searched operators."""
+    numbers = [edge.number or place for place, edge in enumerate(search.edges, start=3)]
+    if max(numbers) > len(architecture.ops):
+        raise _fault(run_dir, "architecture.json", "search", "it has fewer operators than search/result.json speaks of")
+    searched = [architecture.ops[number - 1] for number in numbers]
     chosen = [edge.candidates[index] for edge, index in zip(search.edges, search.chosen, strict=True)]
     if [op.choice for op in searched] != chosen:
         raise _fault(run_dir, "architecture.json", "search", "its blocks are not those that search/result.json chose")
     positions = []
-    for number, (edge, op) in enumerate(zip(search.edges, searched, strict=True), start=3):
-        index = number - 3
+    for index, (number, edge, op) in enumerate(zip(numbers, search.edges, searched, strict=True)):
         costs = tuple(_candidate_ms(table, op, name, number - 1) for name in edge.candidates)
         probabilities = search.probabilities[index][: len(edge.candidates)]
         positions.append(Position(edge.name, number, op, edge.candidates, costs, probabilities, search.chosen[index]))
@@ -135,6 +139,11 @@ def _candidate_ms(table: LatencyTable, at: OpSpec, name: str, place: int) -> flo
     try:
         if name == "zero":
             op = zero_op(at.in_channels, at.resolution)
+        elif (cell := _CELL.fullmatch(name)) and cell[1] in CELL_KINDS:
+            kind, size = cell.groups()
+            op = OpSpec.from_dict(
+                {**zero_op(at.in_channels, at.resolution).to_dict(), "kind": kind, "kernel": int(size)}
+            )
         elif match := _MBCONV.fullmatch(name):
             expansion, kernel = (int(part) for part in match.groups())
             residual = at.stride == 1 and at.in_channels == at.out_channels

@@ -20,6 +20,8 @@ ROW_HEIGHT = 202
 ROW_FOOT = 18
 SHARE_HEIGHT = 40
 
+_SIZED = {"sepconv": "Sep", "dilconv": "Dil", "avgpool": "Avg", "maxpool": "Max"}
+
 
 @dataclass(frozen=True, slots=True)
 class Block:
@@ -37,6 +39,8 @@ class Block:
             return f"MB{self.op.expansion} {self.op.kernel}{TIMES}{self.op.kernel}"
         if self.op.kind == "conv":
             return f"Conv {self.op.kernel}{TIMES}{self.op.kernel}"
+        if self.op.kind in _SIZED:
+            return f"{_SIZED[self.op.kind]} {self.op.kernel}{TIMES}{self.op.kernel}"
         return {"zero": "skipped", "classifier": "FC"}.get(self.op.kind, self.op.kind)
 
     @property
@@ -67,12 +71,12 @@ def blocks_of(record: RunRecord) -> tuple[Block, ...]:
 
 
 def kernel_tints(record: RunRecord) -> dict[int, int]:
-    """Tint of each kernel size among the network's MBConvs."""
-    return tints(op.kernel for op in record.architecture.ops if op.kind == "mbconv")
+    """Tint of each kernel size among the network's MBConvs, and in tree cells among what stands on their edges."""
+    return tints(op.kernel for op in record.architecture.ops if op.kind == "mbconv" or op.kind in _SIZED)
 
 
 def _fill(op: OpSpec, tint: dict[int, int]) -> str:
-    return f"tint-{tint[op.kernel]}" if op.kind == "mbconv" else "fixed"
+    return f"tint-{tint[op.kernel]}" if op.kind == "mbconv" or op.kind in _SIZED else "fixed"
 
 
 def architecture_figure(record: RunRecord) -> Figure:
@@ -96,9 +100,12 @@ def _chain(record: RunRecord, width: int, cell: int) -> Markup:
 
 def _row(record: RunRecord, part: tuple[Block, ...], pitch: float, top: float) -> Markup:
     ops = record.architecture.ops
+    # What is connected otherwise than one after another is drawn in its order, without lines.
+    wired = record.architecture.inputs is None
     tint = kernel_tints(record)
     # A head of 1280 channels would make lines of the blocks that the figure is about: the fixed ones are cut off.
-    most_channels = max(op.out_channels for op in ops if op.kind in ("mbconv", "zero")) * TALLEST_FIXED
+    searched = [op.out_channels for op in ops if op.kind in ("mbconv", "zero", *_SIZED)]
+    most_channels = max(searched) * TALLEST_FIXED
     most_expansion = max(op.expansion for op in ops)
     middle = top + 50 + BLOCK_HEIGHT / 2
     drawn = [_resolutions(part, pitch, top)]
@@ -117,7 +124,8 @@ def _row(record: RunRecord, part: tuple[Block, ...], pitch: float, top: float) -
             if op.out_channels > most_channels:
                 cut = middle - height / 4
                 shape += line(left - 2, cut + 4, right + 2, cut - 4, "cut")
-        drawn.append(line(edge_of_last, middle, left, middle, "wire"))
+        if wired:
+            drawn.append(line(edge_of_last, middle, left, middle, "wire"))
         edge_of_last = right
         base = top + 50 + BLOCK_HEIGHT + 16
         muted = " faint" if op.kind == "zero" else ""
@@ -134,7 +142,8 @@ def _row(record: RunRecord, part: tuple[Block, ...], pitch: float, top: float) -
                       f"t-number{muted}", "middle"),
             )
         )  # fmt: skip
-    drawn.append(line(edge_of_last, middle, pitch * len(part), middle, "wire"))
+    if wired:
+        drawn.append(line(edge_of_last, middle, pitch * len(part), middle, "wire"))
     return group(*drawn)
 
 

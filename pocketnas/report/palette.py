@@ -46,6 +46,8 @@ def ink_on_cividis(share: float) -> str:
 def tints(kernels: Iterable[int]) -> dict[int, int]:
     """A tint, 0 (faint) to TINTS - 1 (full), for each kernel size: the larger, the stronger."""
     sizes = sorted(set(kernels))
+    if not sizes:
+        return {}
     if len(sizes) == 1:
         return {sizes[0]: TINTS // 2}
     return {size: round(index * (TINTS - 1) / (len(sizes) - 1)) for index, size in enumerate(sizes)}

@@ -19,6 +19,7 @@ from pocketnas_base.files import write_text
 TEMPLATE = "table.html.jinja"
 # More is no page that anyone reads; `--json` and `table export` give any number of rows.
 MAX_ROWS = 5000
+BLOCKS = ("mbconv", "sepconv", "dilconv", "avgpool", "maxpool")
 MAX_SHAPES = 1000
 MAX_CHOICES = 64
 
@@ -55,7 +56,7 @@ def write_table_page(table: LatencyTable, path: Path, findings: Sequence[Finding
 
 def heat_figure(table: LatencyTable) -> Figure | None:
     """What each block's choices add, one row a shape and place; None for a table without blocks."""
-    blocks = [entry for entry in table.entries() if entry.op.kind == "mbconv"]
+    blocks = [entry for entry in table.entries() if entry.op.kind in BLOCKS]
     blocks += [entry for entry in table.entries() if entry.op.kind == "zero" and entry.place is not None]
     shapes: dict[tuple[int, OpSpec], dict[str, Entry]] = {}
     for entry in blocks:
@@ -80,9 +81,9 @@ def heat_figure(table: LatencyTable) -> Figure | None:
     return heat_map(columns, rows, (number(low), f"{number(high)} ms"), "What every choice adds to a network", FULL)
 
 
-def _order(op: OpSpec) -> tuple[bool, bool, int, int]:
+def _order(op: OpSpec) -> tuple[bool, bool, int, int, str]:
     """Fixed first blocks, then kernel-major, as spaces list their candidates, Zero last."""
-    return op.kind == "zero", op.expansion > 1, op.kernel, op.expansion
+    return op.kind == "zero", op.expansion > 1, op.kernel, op.expansion, op.kind
 
 
 def _cell(entry: Entry | None, costs: dict[str, float], low: float, high: float) -> Cell | None:

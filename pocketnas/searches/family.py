@@ -11,6 +11,7 @@ from pocketnas.stages.context import RunContext
 from pocketnas_base.errors import InputError
 from pocketnas_base.files import read_json, write_json
 from search.architecture import Architecture
+from search.space import SearchSpace
 from search.zoo import mobilenet_v2_family
 
 if TYPE_CHECKING:
@@ -32,7 +33,10 @@ class Family:
 
 def family_of(context: RunContext, table: LatencyTable, folder: Path) -> Family:
     """The family at the configuration's widths. What was measured is kept in `folder`."""
-    nets = mobilenet_v2_family(context.space, context.config.baseline.multipliers)
+    space = context.space
+    if not isinstance(space, SearchSpace):
+        raise InputError(f"space {space.name} is of tree cells, and no MobileNetV2 has its form")
+    nets = mobilenet_v2_family(space, context.config.baseline.multipliers)
     device = _device_of(context, table)
     if device is None:
         covered = [(net, ms) for net in nets if (ms := _predicted_ms(table, net)) is not None]

@@ -1,4 +1,4 @@
-"""Stage `baseline`: choose the hand-made MobileNetV2-style net whose latency is nearest to the derived net's."""
+"""Stage `baseline`: choose the hand-made net of the space's form whose latency is nearest to the derived net's."""
 
 from dataclasses import replace
 
@@ -12,7 +12,7 @@ from pocketnas.console import progress_bar
 from pocketnas.measuring import open_device, to_row
 from pocketnas.stages.context import RunContext
 from pocketnas_base.files import write_json
-from search.zoo import mobilenet_v2_family
+from search.hand_made import hand_made_family
 
 DERIVED = "derived"
 
@@ -24,7 +24,7 @@ def run(context: RunContext) -> str:
     """
     config, directory = context.config, context.directory
     runtime, folder = config.table.runtime, directory.baseline / "family"
-    derived, family = context.architecture(), mobilenet_v2_family(context.space, config.baseline.multipliers)
+    derived, family = context.architecture(), hand_made_family(context.space, config.baseline.multipliers)
     with progress_bar("family") as progress:
         nets = {DERIVED: derived, **{net.name: net for net in family}}
         jobs = []

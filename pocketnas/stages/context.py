@@ -11,7 +11,8 @@ from pocketnas_base.errors import InputError
 from pocketnas_base.progress import Progress
 from search.architecture import Architecture
 from search.data.dataset import ImageData
-from search.space import SearchSpace, load_space
+from search.layout import Space
+from search.space import load_space
 
 if TYPE_CHECKING:
     import torch
@@ -30,7 +31,7 @@ class RunContext:
         self._data: ImageData | None = None
 
     @cached_property
-    def space(self) -> SearchSpace:
+    def space(self) -> Space:
         """The run's search space."""
         return load_space(self.config.space)
 

@@ -11,14 +11,13 @@ from pocketnas.stages.context import RunContext
 from pocketnas_base.errors import InputError
 from pocketnas_base.files import read_json, write_json
 from search.architecture import assemble
-from search.space import SearchSpace
+from search.hand_made import hand_made_choices
+from search.layout import Edge, Space
 
 if TYPE_CHECKING:
     from search.data.dataset import ImageData
     from search.proxyless import ProxylessSearch, SearchSettings
     from search.tensorboard import TensorBoardScalars
-
-HAND_MADE_CHOICE = "mb6_3x3"
 
 
 def run(context: RunContext) -> str:
@@ -63,7 +62,7 @@ def run(context: RunContext) -> str:
             "loss": config.loss,
             "warmup_steps": config.warmup_steps,
             "steps": config.steps,
-            "edges": [{"name": edge.name, "candidates": [op.choice for op in edge.candidates]} for edge in space.edges],
+            "edges": described_edges(space),
             "derive": "target" if derives_at_target(context, max_ms) else "argmax",
             "probabilities": probabilities,
             "chosen": chosen,
@@ -72,6 +71,15 @@ def run(context: RunContext) -> str:
     )
     architecture.save(directory.architecture)
     return f"target {target_ms:.3f} ms, predicted {prediction.latency_ms:.3f} ms, {architecture.macs / 1e6:.2f} M MACs"
+
+
+def described_edges(space: Space) -> list[dict[str, object]]:
+    """Each searchable position for result.json: its name, its place among the operators, from 1, and its candidates."""
+    return [
+        {"name": edge.name, "number": number, "candidates": [op.choice for op in edge.candidates]}
+        for number, place in enumerate(space.places, start=1)
+        if isinstance(edge := place.content, Edge)
+    ]
 
 
 def search_settings(config: SearchConfig, target_ms: float, seed: int) -> "SearchSettings":
@@ -84,7 +92,7 @@ def search_settings(config: SearchConfig, target_ms: float, seed: int) -> "Searc
 
 
 def proxyless_search(
-    config: RunConfig, space: SearchSpace, costs: CostModel, data: "ImageData", target_ms: float, seed: int
+    config: RunConfig, space: Space, costs: CostModel, data: "ImageData", target_ms: float, seed: int
 ) -> "ProxylessSearch":
     """The search that a configuration asks for, not begun. Raises InputError where it cannot be done so here."""
     from search.accelerator import torch_device
@@ -178,17 +186,3 @@ def target_of(context: RunContext, costs: CostModel) -> float:
         return config.target_ms
     assert config.target_ratio is not None
     return config.target_ratio * costs.latency_ms(hand_made_choices(context.space))
-
-
-def hand_made_choices(space: SearchSpace) -> list[int]:
-    """MobileNetV2's choice at every edge: mb6_3x3. Raises InputError where the space does not offer it."""
-    choices = []
-    for edge in space.edges:
-        offered = [op.choice for op in edge.candidates]
-        if HAND_MADE_CHOICE not in offered:
-            raise InputError(
-                f"search.target_ratio is a share of the all-{HAND_MADE_CHOICE} net, which {edge.name} of space "
-                f"{space.name} does not offer; give search.target_ms instead"
-            )
-        choices.append(offered.index(HAND_MADE_CHOICE))
-    return choices

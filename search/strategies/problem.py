@@ -14,7 +14,7 @@ from pocketnas_base.errors import InputError
 from search.augment import Augmentation
 from search.data.batches import TrainingBatches
 from search.data.dataset import ImageData, split
-from search.space import SearchSpace
+from search.layout import Space
 
 WINDOW = 0.1
 
@@ -31,7 +31,7 @@ class Problem:
     Raises InputError for a target that the space cannot meet.
     """
 
-    space: SearchSpace
+    space: Space
     costs: CostModel
     target_ms: float
     data: ImageData

@@ -97,7 +97,7 @@ def test_odd_resolutions_are_rounded_up_as_torch_does() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"kind": "pool"}, r"unknown operator kind 'pool'; known: conv, mbconv, classifier, zero, empty"),
+        ({"kind": "pool"}, r"unknown operator kind 'pool'; known: conv, mbconv, classifier, zero, empty, convbn"),
         ({"in_channels": 0}, "in_channels must be a whole number from 1 to 65536, not 0"),
         ({"out_channels": -8}, "out_channels must be a whole number"),
         ({"resolution": MAX_DIMENSION + 1}, "resolution must be a whole number"),

@@ -166,7 +166,7 @@ def test_predict_refuses_a_table_of_another_space(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("zoo proxyless", "the zoo has no 'proxyless'; it has mobilenet-v2, proxyless-cpu"),
+        ("zoo proxyless", "the zoo has no 'proxyless'; it has mobilenet-v2, proxyless-cifar10, proxyless-cpu"),
         ("bench none.tflite", "none.tflite does not exist"),
         ("bench none.pte", "none.pte does not exist"),
         ("bench notes.txt", "notes.txt is neither a .tflite nor a .pte file"),

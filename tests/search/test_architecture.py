@@ -33,7 +33,7 @@ def plain(**fields: object) -> dict[str, Any]:
     return {**drawn(0).to_dict(), **fields}
 
 
-@pytest.mark.parametrize("name", builtin_spaces())
+@pytest.mark.parametrize("name", [name for name in builtin_spaces() if load_space(name).inputs is None])
 def test_choices_become_the_candidates_at_their_edges(name: str) -> None:
     space = load_space(name)
     choices = [len(edge.candidates) - 1 for edge in space.edges]
