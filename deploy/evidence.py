@@ -31,6 +31,9 @@ PRECISIONS_OF: dict[Runtime, tuple[Precision, ...]] = {
 }
 """What networks can be exported in."""
 
+RECIPE_VERSION = 2
+"""Raise it whenever other files are made of the same network by the same converters: older ones are then made again."""
+
 Kind = tuple[Runtime, Precision]
 
 
@@ -122,13 +125,13 @@ def identity(subject: Subject, runtime: Runtime, precision: Precision, converter
 
 
 def exporter_of(runtime: Runtime, converter: Converter = "onnx2tf") -> str:
-    """What makes such files, with versions."""
+    """What makes such files, with versions; `recipe` is how we ask it to."""
     names = {
         "executorch": ("executorch", "torch"),
         "onnx2tf": ("onnx2tf", "tensorflow", "onnx", "ai-edge-quantizer", "torch"),
         "litert-torch": ("litert-torch", "ai-edge-quantizer", "torch"),
     }[converter if runtime == "tflite" else "executorch"]
-    return ", ".join(f"{name} {version(name)}" for name in names)
+    return ", ".join([*(f"{name} {version(name)}" for name in names), f"recipe {RECIPE_VERSION}"])
 
 
 def kind_of(file: ExportedFile) -> Kind:
