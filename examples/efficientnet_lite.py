@@ -11,6 +11,7 @@ figures are of images that it has seen the ranges of.
 
 import argparse
 import json
+import resource
 import subprocess
 import sys
 from importlib import import_module
@@ -112,6 +113,8 @@ def main() -> None:
     print(" ".join(command), file=sys.stderr)
     # The functions above are found from the folder that holds examples/.
     status = subprocess.run([sys.executable, "-m", *command], cwd=Path(__file__).resolve().parents[1]).returncode
+    megabytes = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    print(f"most memory of one process of the export: {megabytes:.0f} MB", file=sys.stderr)
     if status == 0:
         show(out, arguments.network, resolution)
     sys.exit(status)
