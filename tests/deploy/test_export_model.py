@@ -1,6 +1,7 @@
 """A network of somebody else's through every converter and precision, on real images, and what is wrong with some."""
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -226,6 +227,18 @@ def test_an_export_that_is_interrupted_leaves_no_half_written_file(subject: Subj
         export_model(subject, tmp_path, runtimes=["tflite"], precisions=("fp32", "fp16"), progress=interrupt)
     assert {path.name for path in tmp_path.iterdir()} == {"manifest.json", "other_fp32.tflite"}
     assert [file.artifact.precision for file in read_manifest(tmp_path)] == ["fp32"]
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_converted(
+    subject: Subject, tmp_path: Path
+) -> None:
+    (tmp_path / "locked").mkdir(mode=0o555)
+    if os.access(tmp_path / "locked", os.W_OK):
+        pytest.skip("this user may write everywhere")
+    with pytest.raises(InputError, match=r"locked cannot be written; name another folder"):
+        export_model(subject, tmp_path / "locked", runtimes=["tflite"])
+    with pytest.raises(InputError, match=r"deeper cannot be made: Permission denied"):
+        export_model(subject, tmp_path / "locked" / "deeper", runtimes=["tflite"])
 
 
 def test_an_accuracy_that_is_lost_rejects_a_file_whose_outputs_are_close(
