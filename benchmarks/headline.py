@@ -6,7 +6,7 @@ and prints: accuracy and latency of every method, how it stands to the family's 
 train-each until its winner is as accurate as ProxylessNAS's. Everything is kept in --folder; the same command goes on
 there.
 
-    python benchmarks/headline.py --json headline.json                 Fashion-MNIST, hours on 2 cores
+    python benchmarks/headline.py --jobs 2 --json headline.json        Fashion-MNIST, two cores
     python benchmarks/headline.py --quick                              the same in two minutes, to see that it works
     python benchmarks/headline.py --data cifar10 --images DIR          CIFAR-10 as Parquet files, on a GPU
 """
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pieces import run_pieces, spent_by_train_each
 
 from pocketnas.config import parse_config
 from pocketnas.console import print_table, say
@@ -34,9 +35,8 @@ from pocketnas.searches.statistics import Estimate, mean_of
 from pocketnas.stages.context import RunContext
 from pocketnas_base.errors import PocketNASError
 from pocketnas_base.files import read_json, sha256_bytes, write_json
-from search.architecture import Architecture, assemble
+from search.architecture import Architecture
 from search.strategies.front import Point
-from search.strategies.train_each import TrainEach
 
 HERE = Path(__file__).parent
 CONFIGS = {
@@ -52,6 +52,7 @@ def main() -> None:
     parser.add_argument("--images", help="where the images are; left out, as the configuration says")
     parser.add_argument("--device", "-d", help="where latency is measured; left out, this machine")
     parser.add_argument("--seeds", type=int, help="how many; 3, with --quick 2")
+    parser.add_argument("--jobs", type=int, default=1, help="searches and trainings side by side")
     parser.add_argument("--quick", action="store_true", help="budgets too small to mean anything")
     parser.add_argument("--folder", type=Path, help="where everything is kept; left out, runs/NAME")
     parser.add_argument("--json", type=Path, help="write the figures here")
@@ -61,7 +62,7 @@ def main() -> None:
     RunContext(directory).torch_device()  # no GPU where one is asked for: said before hours of measuring
     if not directory.is_done("table"):
         run_one(directory, "table")
-    bench = Headline(Contest(RunContext(directory)), range(seeds))
+    bench = Headline(Contest(RunContext(directory)), range(seeds), arguments.jobs)
     figures = bench.figures()
     show(figures)
     if arguments.json:
@@ -91,15 +92,18 @@ class Headline:
 
     contest: Contest
     seeds: range
+    jobs: int
 
     def figures(self) -> dict[str, Any]:
         """Run whatever is missing, then everything that is said."""
         contest, started = self.contest, time.monotonic()
         contest.context.limit_threads()
         family = family_of(contest.context, contest.table, contest.folder)
+        if self.jobs > 1:
+            run_pieces(contest.context.directory.path, self.seeds, self.jobs)
         entries = list(contest.entries(SEARCHES, self.seeds))
         accuracies = {seed: [self._trained(net, seed) for net in family.members] for seed in self.seeds}
-        spent = [self._spent(seed) for seed in self.seeds]
+        spent = [spent_by_train_each(contest, seed) for seed in self.seeds]
         winners = {(each.method, each.seed): self._winner(each) for each in entries}
         measured = self._measured([*winners.values(), *family.members])
         families = [
@@ -157,23 +161,6 @@ class Headline:
 
     def _winner(self, entry: Entry) -> Architecture:
         return Architecture.load(self.contest.place(entry.method, entry.seed) / "architecture.json")
-
-    def _spent(self, seed: int) -> list[Spent]:
-        """Each of train-each's winners on its way, trained to the end; last what the search spent in all."""
-        contest = self.contest
-        job, found = contest.search("train-each", seed)
-        assert isinstance(job, TrainEach)
-        steps = job.settings.recipe.steps
-        seconds = {int(point["step"] + 1) // steps: point["seconds"] for point in found.curve}
-        each = job.settings.recipe.batch_size * steps
-        spent = []
-        for candidates, choices in job.incumbents():
-            net = assemble(contest.context.space, choices, f"train-each-{seed}-after-{candidates}")
-            spent.append(Spent(seconds[candidates], each * candidates, candidates, self._trained(net, seed)))
-        last = assemble(contest.context.space, found.choices, f"train-each-{seed}")
-        ledger = found.ledger
-        in_all = Spent(ledger.seconds, ledger.images_trained, ledger.candidates_trained, self._trained(last, seed))
-        return [*spent, in_all]
 
     def _measured(self, nets: list[Architecture]) -> dict[str, float]:
         """Latency in ms by name, in one session; kept, unless the networks change."""

@@ -22,6 +22,7 @@ from pocketnas_base.files import read_bytes
 from search.accelerator import Accelerator
 from search.latency_loss import LossKind
 from search.path_order import WarmupPaths
+from search.start import Start
 from search.updates.choose import UpdateMode
 
 MAX_CONFIG_BYTES = 1024 * 1024
@@ -61,8 +62,9 @@ class SearchConfig(Section):
     """See search.proxyless.SearchSettings. Give target_ms, or target_ratio: the target as a share of the predicted
     latency of the space's hand-made net, mb6_3x3 in every block. derive: argmax takes the most probable candidate of
     every edge (the paper's way); target takes the most probable of the architectures predicted to be at the target,
-    see search.derive.derive_at; left out, target where hold_target or max_ms is set. max_ms: no derived net is
-    predicted to take more. tensorboard: scalars in search/tensorboard; left out, where the package is installed."""
+    see search.derive.derive_at; left out, target where hold_target or max_ms is set. start: left out, target where
+    hold_target is set, else even. max_ms: no derived net is predicted to take more. tensorboard: scalars in
+    search/tensorboard; left out, where the package is installed."""
 
     target_ms: float | None = Field(default=None, gt=0)
     target_ratio: float | None = Field(default=None, gt=0, le=10)
@@ -74,6 +76,7 @@ class SearchConfig(Section):
     learning_rate: Rate = 0.025
     label_smoothing: Share = 0.1
     warmup_paths: WarmupPaths = "sampled"
+    start: Start | None = None
     arch_learning_rate: Rate = 1e-3
     arch_every: Steps = 5
     mode: UpdateMode = "two-path"
@@ -98,6 +101,11 @@ class SearchConfig(Section):
         if self.derive is None:
             return self.hold_target or self.max_ms is not None
         return self.derive == "target"
+
+    @property
+    def starts_at(self) -> Start:
+        """Where the probabilities start, whatever `start` was left to."""
+        return self.start or ("target" if self.hold_target else "even")
 
     @model_validator(mode="after")
     def _one_target(self) -> "SearchConfig":

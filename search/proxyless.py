@@ -24,6 +24,7 @@ from search.path_order import SampledPaths, WarmupPaths, warmup_order
 from search.paths import ArchitectureParameters
 from search.schedule import cosine
 from search.seeds import derive_seed, seeded
+from search.start import Start, start_at_target
 from search.state import State
 from search.supernet import Supernet
 from search.updates.choose import REWARD_MODES, UpdateMode, make_update
@@ -31,6 +32,13 @@ from search.updates.update import SearchParts, share_correct
 from search.weight_step import StepResult, WeightStep
 
 POINTS_PER_CURVE = 200
+
+HOLD_LEAD = 50
+"""A held weight answers at once to how far E is from the target, as if that had lasted for so many steps already: alpha
+follows the weight late, and a weight that only adds up swings around the target."""
+HOLD_MOST = 0.2
+"""No more than this share of the target counts at one step in what adds up: far from the target alpha needs time to
+follow, and a weight that had added up by then would drown the cross entropy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +49,13 @@ class SearchSettings:
     warmup_learning_rate [0.05], learning_rate [0.025], momentum (0.9, Nesterov), weight_decay [4e-5],
     label_smoothing [0.1], clip_norm [none], mixed_precision [no]: of the weights' SGD; see WeightStep. warmup_paths:
     which path a warm-up step trains; see search.path_order [sampled].
+    start: of the probabilities: even but for a breath of noise [even], or tilted so that E is the target from the first
+    step on (search.start), as a search too short to move that far needs it.
     arch_learning_rate [1e-3]: Adam's, with betas 0 and 0.999. arch_every: an architecture step follows every n-th
     weight step [5]. mode: how it is made, see search.updates [two-path].
-    Of two-path, one-path and all-paths: loss, weight, beta, target_ms: see LatencyLoss. hold_target: move add#linear's
-    weight after every architecture step by hold_rate * (E - T) / T, that ratio kept within -1 and 1, never below 0, so
-    that E settles at the target.
+    Of two-path, one-path and all-paths: loss, weight, beta, target_ms: see LatencyLoss. hold_target: a proportional and
+    integral control of add#linear's weight, so that E settles at the target: to `weight` comes hold_rate times the sum
+    of (E - T) / T over the architecture steps (HOLD_MOST) and of HOLD_LEAD times its latest value; never below 0.
     Of reinforce and tunas: samples: networks per update [10, the released code's]; baseline_decay [0.95, TuNAS's];
     reward_exponent of mnas_reward [0.1, the released code's]; reward_beta of absolute_reward [-0.1, TuNAS's code's].
     """
@@ -62,6 +72,7 @@ class SearchSettings:
     clip_norm: float | None = None
     mixed_precision: bool = False
     warmup_paths: WarmupPaths = "sampled"
+    start: Start = "even"
     arch_learning_rate: float = 1e-3
     arch_every: int = 5
     mode: UpdateMode = "two-path"
@@ -117,6 +128,8 @@ class ProxylessSearch:
         self.architecture_parameters = ArchitectureParameters(
             [len(edge.candidates) for edge in space.edges], seeded(settings.seed, "alpha")
         ).to(device)
+        if settings.start == "target":
+            start_at_target(self.alpha, costs, settings.target_ms)
         self.expected = ExpectedLatency(costs)
         self.loss = LatencyLoss(settings.loss, settings.target_ms, settings.beta)
         self.latency_weight = settings.weight
@@ -201,20 +214,25 @@ class ProxylessSearch:
         """One update of alpha on one held-out batch, weights untouched; then the hold on the target."""
         # Counted one after another, as they are used: the batches to come can be gathered ahead.
         images, labels = self.arch_batches.at(number // self.settings.arch_every)
-        expected_ms = float(self.expected.of(self.architecture_parameters.probabilities().detach()))
+        weight, excess = self.latency_weight, self._excess()
+        if self.settings.hold_target:
+            weight = max(0.0, weight + self.settings.hold_rate * HOLD_LEAD * min(excess, 1.0))
         self.arch_optimizer.zero_grad(set_to_none=True)
         with self.supernet.weights_frozen():
             draws = seeded(self.settings.seed, f"architecture {number}")
-            point = self.update.backward(images, labels, self.latency_weight, draws)
+            point = self.update.backward(images, labels, weight, draws)
         before = self.alpha.detach().clone()
         self.arch_optimizer.step()
         self.update.settle(before)
         if self.settings.hold_target:
-            excess = (expected_ms - self.loss.target_ms) / self.loss.target_ms
-            # Far from the target the weight must not run away: alpha needs time to follow it.
-            excess = max(-1.0, min(1.0, excess))
-            self.latency_weight = max(0.0, self.latency_weight + self.settings.hold_rate * excess)
+            counted = max(-HOLD_MOST, min(HOLD_MOST, excess))
+            self.latency_weight = max(0.0, self.latency_weight + self.settings.hold_rate * counted)
         return point
+
+    def _excess(self) -> float:
+        """(E - T) / T."""
+        expected_ms = float(self.expected.of(self.architecture_parameters.probabilities().detach()))
+        return (expected_ms - self.loss.target_ms) / self.loss.target_ms
 
     def add_to(self, state: State) -> None:
         state.add_module("supernet", self.supernet)

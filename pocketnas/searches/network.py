@@ -43,7 +43,7 @@ def train_network(
     run_steps(job, checkpoint, progress, f"steps of {architecture.name}")
     accuracy = top1(logits_of(job.finished(), data.test_images, normalisation_of(data)), data.test_labels)
     write_json(record, {"belongs_to": belongs_to, "name": architecture.name, "top1": accuracy})
-    checkpoint.unlink()
+    checkpoint.unlink(missing_ok=True)  # two searches that find the same network may train it at the same time
     return accuracy
 
 

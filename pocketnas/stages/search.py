@@ -87,8 +87,8 @@ def search_settings(config: SearchConfig, target_ms: float, seed: int) -> "Searc
     from search.proxyless import SearchSettings
 
     named = {field.name for field in fields(SearchSettings)} & set(SearchConfig.model_fields)
-    given = {name: getattr(config, name) for name in named - {"target_ms"}}
-    return SearchSettings(target_ms=target_ms, seed=seed, **given)
+    given = {name: getattr(config, name) for name in named - {"target_ms", "start"}}
+    return SearchSettings(target_ms=target_ms, seed=seed, start=config.starts_at, **given)
 
 
 def proxyless_search(

@@ -6,7 +6,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from latency.predict import CostModel
 from search.state import State
 from search.updates.reinforce import RewardBaseline
 
@@ -66,38 +65,3 @@ class Controller:
             self.logits.copy_(state.tensors["controller.logits"])
         state.restore_optimizer("controller_optimizer", self._optimizer)
         self.baseline.value = state.numbers["controller_baseline"]
-
-
-def at_target(costs: CostModel, target_ms: float) -> list[list[float]]:
-    """The most even distribution whose expected latency is the target: p_i proportional to exp(-t * cost_i), one t for
-    all edges. Evenly drawn networks may be far from the target, and every candidate there would be training wasted.
-
-    Where even the cheapest or the dearest candidates alone do not reach the target, the nearest such distribution.
-    """
-
-    def tilted(slope: float) -> list[list[float]]:
-        rows = []
-        for row in costs.candidate_ms:
-            logs = -slope * np.array(row)
-            shares = np.exp(logs - logs.max())
-            rows.append([float(share) for share in shares / shares.sum()])
-        return rows
-
-    def expected_ms(rows: list[list[float]]) -> float:
-        return costs.fixed_ms + sum(
-            p * ms for row, own in zip(rows, costs.candidate_ms, strict=True) for p, ms in zip(row, own, strict=True)
-        )
-
-    spread = max(max(row) - min(row) for row in costs.candidate_ms) or 1.0
-    low, high = -MOST_TILT / spread, MOST_TILT / spread
-    for _ in range(100):
-        middle = (low + high) / 2
-        if expected_ms(tilted(middle)) > target_ms:
-            low = middle
-        else:
-            high = middle
-    return tilted((low + high) / 2)
-
-
-MOST_TILT = 20.0
-"""Beyond this an edge's rarest candidate would have a chance below e-20: never drawn, and not to be learned of."""

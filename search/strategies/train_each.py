@@ -12,8 +12,9 @@ from search.augment import Augmentation
 from search.derive import most_probable_within
 from search.rewards import mnas_reward
 from search.seeds import derive_seed
+from search.start import at_target
 from search.state import State
-from search.strategies.controller import Controller, at_target
+from search.strategies.controller import Controller
 from search.strategies.ledger import Ledger
 from search.strategies.problem import Problem, job_fingerprint
 from search.training import Training, TrainingSettings, logits_of, top1

@@ -142,6 +142,20 @@ def test_a_run_that_holds_a_target_or_a_limit_derives_there_unless_told_otherwis
     assert config.search.derives_at_target is held
 
 
+@pytest.mark.parametrize(
+    ("lines", "start"),
+    [
+        ("", "even"),
+        ("hold_target = true", "target"),
+        ('hold_target = true\nstart = "even"', "even"),
+        ('start = "target"', "target"),
+    ],
+)
+def test_a_search_that_is_held_to_the_target_starts_there_unless_told_otherwise(lines: str, start: str) -> None:
+    config = parse_config(SHORTEST.replace("[search]", f"[search]\n{lines}", 1).encode(), source="mine")
+    assert config.search.starts_at == start
+
+
 def test_devices_have_names_of_ones_own() -> None:
     table = '[devices]\npixel = "tcp:192.168.1.20:5555"\nold-one = "R58M12ABCDE"\n'
     config = parse_config(SHORTEST.replace("[data]", f"{table}[data]", 1).encode(), source="mine")

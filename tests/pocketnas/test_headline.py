@@ -22,8 +22,8 @@ def test_the_quick_headline_goes_on_after_a_kill_and_has_every_figure(tmp_path: 
         load_fashion_mnist()
     except DataError as error:
         pytest.skip(f"Fashion-MNIST is not to be had here: {error}")
-    words = [sys.executable, "benchmarks/headline.py", "--quick", "--seeds", "1", "--folder", str(tmp_path / "run"),
-             "--json", str(tmp_path / "figures.json")]  # fmt: skip
+    words = [sys.executable, "benchmarks/headline.py", "--quick", "--seeds", "2", "--jobs", "2",
+             "--folder", str(tmp_path / "run"), "--json", str(tmp_path / "figures.json")]  # fmt: skip
     first = subprocess.Popen(words, cwd=ROOT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     evolved = tmp_path / "run" / "compare" / "evolution-0" / "entry.json"
     while not evolved.exists():
@@ -44,4 +44,5 @@ def test_the_quick_headline_goes_on_after_a_kill_and_has_every_figure(tmp_path: 
     assert [net["name"] for net in figures["family"]] == [f"mobilenet-v2-x{width}" for width in (0.25, 0.5, 1.0)]
     assert all(net["latency_ms"] > 0 for net in figures["family"])
     assert figures["train_each_over_proxyless"]["images"]["ratio"]["value"] > 0
+    assert [winner["name"] for winner in figures["methods"]["random"]["winners"]] == ["random-0", "random-1"]
     assert "train-each until as accurate as proxyless" in done.stdout

@@ -18,7 +18,7 @@ from search.data.dataset import ImageData, split
 from search.latency_loss import LatencyLoss
 from search.loop import Curve, run_steps
 from search.paths import sample_pair, sample_path
-from search.proxyless import ProxylessSearch, SearchSettings
+from search.proxyless import HOLD_LEAD, HOLD_MOST, ProxylessSearch, SearchSettings
 from search.seeds import seeded
 from search.space import SearchSpace
 from search.state import State
@@ -215,6 +215,7 @@ def test_the_curve_tells_loss_latency_and_entropy(uninterrupted: tuple[dict[str,
         {"arch_every": 1},
         {"mode": "one-path"},
         {"warmup_paths": "fair"},
+        {"start": "target"},
     ],
     ids=str,
 )
@@ -306,6 +307,19 @@ EVEN_MS = COSTS.fixed_ms + sum(sum(row) / len(row) for row in COSTS.candidate_ms
 """Expected latency while every candidate is equally probable, as at the start."""
 
 
+@pytest.mark.parametrize("share", [0.7, 0.85, 1.1])
+def test_a_search_that_starts_at_the_target_expects_it_before_the_first_step(fashion: ImageData, share: float) -> None:
+    search = new_search(fashion, target_ms=share * EVEN_MS, start="target")
+    even = new_search(fashion, target_ms=share * EVEN_MS).probabilities()
+    p = search.architecture_parameters.probabilities().detach()
+    assert float(search.expected.of(p)) == pytest.approx(share * EVEN_MS, rel=0.01)
+    for edge, (row, costs) in enumerate(zip(search.probabilities(), COSTS.candidate_ms, strict=True)):
+        assert sum(row) == pytest.approx(1, abs=1e-6)
+        by_cost = sorted(range(len(row)), key=lambda index: costs[index] * (1 if share < 1 else -1))
+        assert [row[index] for index in by_cost] == sorted(row, reverse=True), "the nearer to the target, the likelier"
+        assert even[edge] == pytest.approx([1 / len(row)] * len(row), abs=0.01)
+
+
 def held(data: ImageData, target_ms: float, first_weight: float) -> tuple[list[float], list[float]]:
     """Expected latency and latency weight over 120 steps of a search that is held to a target."""
     search = new_search(
@@ -329,6 +343,23 @@ def test_hold_target_brings_expected_latency_down_to_the_target(fashion: ImageDa
     assert expected[0] == pytest.approx(EVEN_MS, rel=0.02)
     assert weights[:3] == sorted(weights[:3])
     assert all(abs(ms - target) < 0.3 * (EVEN_MS - target) for ms in expected[-10:])
+
+
+@pytest.mark.parametrize(("share", "counted", "at_once"), [(1 / 3, HOLD_MOST, 1.0), (1 / 1.1, 0.1, 0.1)])
+def test_a_held_weight_answers_at_once_and_adds_up_slowly(
+    fashion: ImageData, monkeypatch: pytest.MonkeyPatch, share: float, counted: float, at_once: float
+) -> None:
+    search = new_search(fashion, target_ms=share * EVEN_MS, weight=0.05, hold_rate=0.1)
+    whole, used = search.update.backward, []
+
+    def backward(images: Tensor, labels: Tensor, latency_weight: float, draws: torch.Generator) -> dict[str, float]:
+        used.append(latency_weight)
+        return whole(images, labels, latency_weight, draws)
+
+    monkeypatch.setattr(search.update, "backward", backward)
+    search.architecture_step(0)
+    assert search.latency_weight == pytest.approx(0.05 + 0.1 * counted, rel=0.02)
+    assert used == [pytest.approx(0.05 + 0.1 * HOLD_LEAD * at_once, rel=0.02)]
 
 
 def test_hold_target_lets_go_where_latency_is_below_the_target(fashion: ImageData) -> None:

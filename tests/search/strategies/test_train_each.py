@@ -11,7 +11,8 @@ from latency.predict import CostModel
 from pocketnas_base.progress import silent
 from search.data.dataset import ImageData
 from search.loop import run_steps
-from search.strategies.controller import Controller, at_target
+from search.start import at_target
+from search.strategies.controller import Controller
 from search.strategies.train_each import TrainEach, Tried
 
 
