@@ -23,14 +23,15 @@ from search.strategies.train_each import TrainEach
 Piece = SearchMethod | Literal["family"]
 
 PIECES: tuple[Piece, ...] = ("train-each", "family", "evolution", "random", "proxyless")
-"""Of every seed; the longest first, so that the last ones to end are short."""
+"""Of every seed, one seed after the other: a benchmark stopped early has whole seeds. The longest first, so that the
+last ones to end are short."""
 
 
 def run_pieces(folder: Path, seeds: range, jobs: int) -> None:
     """Run every piece of every seed, `jobs` at once, each in a process of its own. The family's latencies must have
     been measured before: nothing else may run then."""
     with ProcessPoolExecutor(jobs, mp_context=get_context("spawn"), initializer=end_with_parent) as pool:
-        begun = {pool.submit(run_piece, folder, seed, piece): (seed, piece) for piece in PIECES for seed in seeds}
+        begun = {pool.submit(run_piece, folder, seed, piece): (seed, piece) for seed in seeds for piece in PIECES}
         for done in as_completed(begun):
             done.result()
             seed, piece = begun[done]
