@@ -184,8 +184,9 @@ class CompareConfig(Section):
 class RunConfig(Section):
     """A whole run: name, space, device, seed, and one section a stage. accelerator: where search and training compute
     (search.accelerator). host_threads: of torch in search and training; left out, all cores (small nets train fastest
-    on one, and two then train side by side). tolerate: reasons for which
-    a measurement would be void, by their ids (android_bench.reasons). devices: names of one's own for phones, each with
+    on one, and two then train side by side). ranks: over how many processes of this host search and training are
+    spread, each with a GPU or its share of the cores; see search.ranks. tolerate: reasons for which a measurement would
+    be void, by their ids (android_bench.reasons). devices: names of one's own for phones, each with
     what `-d` takes otherwise; `device` may be one of them."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
@@ -194,6 +195,7 @@ class RunConfig(Section):
     seed: int = Field(default=0, ge=0, le=2**31 - 1)
     accelerator: Accelerator = "auto"
     host_threads: int | None = Field(default=None, ge=1, le=1024)
+    ranks: int = Field(default=1, ge=1, le=1024)
     tolerate: tuple[str, ...] = Field(default=(), max_length=64)
     devices: dict[DeviceName, str] = Field(default={}, max_length=64)
     data: DataConfig
@@ -230,6 +232,13 @@ class RunConfig(Section):
             except InputError as error:
                 raise ValueError(f"{name}: {error}") from None
         return devices
+
+    @model_validator(mode="after")
+    def _batches_can_be_divided(self) -> "RunConfig":
+        for section, size in (("search", self.search.batch_size), ("train", self.train.batch_size)):
+            if size % self.ranks:
+                raise ValueError(f"{section}.batch_size {size} must be a multiple of ranks, {self.ranks}")
+        return self
 
     @model_validator(mode="after")
     def _what_the_table_is_of_is_exported(self) -> "RunConfig":

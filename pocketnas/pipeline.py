@@ -4,6 +4,7 @@ import time
 from importlib import import_module
 
 from pocketnas.console import say
+from pocketnas.launch import SPREAD_STAGES, follows, ranks_of, refuse_several_processes
 from pocketnas.run_directory import RunDirectory
 from pocketnas.stages.context import RunContext
 from pocketnas_base.errors import InputError
@@ -13,6 +14,7 @@ STAGES = ("environment", "table", "search", "baseline", "train", "export", "rebe
 
 def run_all(directory: RunDirectory) -> None:
     """Run every stage that is not done yet."""
+    refuse_several_processes("a whole run")
     context = RunContext(directory)
     for stage in STAGES:
         if not directory.is_done(stage):
@@ -25,11 +27,19 @@ def run_one(directory: RunDirectory, stage: str, *, use_table: str | None = None
     use_table: for the stage `table`, one to take over instead of measuring it. max_ms: for the stage `search`, what no
     derived net may be predicted to exceed.
 
+    Of several processes that torchrun has started, the first does all that, and the others its share of the steps.
+
     Raises InputError when the stage is done already: its results are kept until someone deletes them on purpose.
     """
     if directory.is_done(stage):
         raise InputError(f"stage {stage} of {directory.path} is done; start another run to do it differently")
+    if stage not in SPREAD_STAGES:
+        refuse_several_processes(f"stage {stage}")
     context = RunContext(directory, use_table=use_table, max_ms=max_ms)
+    if follows():
+        with ranks_of(context, stage) as ranks:
+            import_module(f"pocketnas.stages.{stage}").follow(context, ranks)
+        return
     if not directory.is_done("environment"):
         _run(context, "environment")
     _run(context, stage)

@@ -7,12 +7,15 @@ from pocketnas_base.errors import InputError
 if TYPE_CHECKING:
     import torch
 
+    from search.ranks import Ranks
+
 Accelerator = Literal["auto", "cpu", "cuda"]
 ACCELERATORS: tuple[Accelerator, ...] = get_args(Accelerator)
 
 
-def torch_device(accelerator: Accelerator) -> "torch.device":
-    """The device to compute on; `auto` is a GPU where torch finds one. Raises InputError where there is none."""
+def torch_device(accelerator: Accelerator, place: "Ranks | None" = None) -> "torch.device":
+    """The device to compute on; `auto` is a GPU where torch finds one. place: of several ranks each has a GPU of its
+    own. Raises InputError where there is none."""
     import torch
 
     found = torch.cuda.is_available()
@@ -24,7 +27,16 @@ def torch_device(accelerator: Accelerator) -> "torch.device":
         return torch.device("cpu")
     # Shapes repeat from step to step: cuDNN's search for its fastest kernels pays for itself.
     torch.backends.cudnn.benchmark = True
-    return torch.device("cuda")
+    if place is None or place.size == 1:
+        return torch.device("cuda")
+    if place.local >= torch.cuda.device_count():
+        raise InputError(
+            f"rank {place.local} of this host needs a GPU of its own, and torch finds {torch.cuda.device_count()}; "
+            f'start fewer ranks, or use accelerator = "cpu"'
+        )
+    device = torch.device("cuda", place.local)
+    torch.cuda.set_device(device)
+    return device
 
 
 def accelerator_name(device: "torch.device") -> str:

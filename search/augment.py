@@ -44,6 +44,16 @@ class Draws:
         mirrored = self.mirrored.to(device, non_blocking=True)
         return Draws(mirrored, there(self.offsets), there(self.boxes), there(self.colour), self.order)
 
+    def of(self, images: slice) -> "Draws":
+        """The draws of some of the batch's images."""
+        return Draws(
+            self.mirrored[images],
+            None if self.offsets is None else self.offsets[:, images],
+            None if self.boxes is None else self.boxes[:, images],
+            None if self.colour is None else self.colour[:, images],
+            self.order,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Augmentation:

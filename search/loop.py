@@ -7,9 +7,12 @@ from pathlib import Path
 from typing import Protocol
 
 from pocketnas_base.progress import Progress
+from search.ranks import ALONE, Ranks, digest_of
 from search.state import State
 
 CHECKPOINT_EVERY_S = 10.0
+AGREEMENTS = 20
+"""How often in a run several ranks compare all that steps have changed."""
 
 Curve = list[dict[str, float]]
 
@@ -44,11 +47,18 @@ class Scalars(Protocol):
 
 
 def run_steps(
-    job: SteppedJob, checkpoint: Path, progress: Progress, what: str, scalars: Scalars | None = None
+    job: SteppedJob,
+    checkpoint: Path,
+    progress: Progress,
+    what: str,
+    scalars: Scalars | None = None,
+    ranks: Ranks = ALONE,
 ) -> Curve:
     """Run `job` from its last checkpoint, or from the start, to its end; returns the whole curve.
 
-    A run killed at any moment loses at most the steps since the last checkpoint, and repeats them exactly.
+    A run killed at any moment loses at most the steps since the last checkpoint, and repeats them exactly. ranks: who
+    runs the same job on other shares of its batches; rank 0 alone writes. Raises RankLostError when one is gone, or has
+    come to other weights.
     """
     start, curve = 0, Curve()
     if checkpoint.exists():
@@ -56,6 +66,8 @@ def run_steps(
         job.restore(state)
         start, curve = state.numbers["next_step"], state.numbers["curve"]
 
+    _check_agreement(job, start, curve, ranks)
+    agreement_every = max(1, job.total_steps // AGREEMENTS)
     saved_at = time.monotonic()
     with _session(scalars, start) as tell:
         for number in range(start, job.total_steps):
@@ -65,13 +77,27 @@ def run_steps(
                 curve.append({"step": number, **point})
                 tell(number, point)
             last = number + 1 == job.total_steps
-            if last or time.monotonic() - saved_at > CHECKPOINT_EVERY_S:
-                state = State(numbers={"next_step": number + 1, "curve": curve})
-                job.add_to(state)
-                state.save(checkpoint, belongs_to=job.fingerprint)
+            if last or (number + 1) % agreement_every == 0:
+                _check_agreement(job, number + 1, curve, ranks)
+            if ranks.leads and (last or time.monotonic() - saved_at > CHECKPOINT_EVERY_S):
+                _state(job, number + 1, curve).save(checkpoint, belongs_to=job.fingerprint)
                 saved_at = time.monotonic()
     progress(job.total_steps, job.total_steps, what)
     return curve
+
+
+def _state(job: SteppedJob, next_step: int, curve: Curve) -> State:
+    state = State(numbers={"next_step": next_step, "curve": curve})
+    job.add_to(state)
+    return state
+
+
+def _check_agreement(job: SteppedJob, next_step: int, curve: Curve, ranks: Ranks) -> None:
+    if ranks.size == 1:
+        return
+    state = _state(job, next_step, curve)
+    device = next(iter(state.tensors.values())).device
+    ranks.check_agreement(digest_of(state.tensors, [job.fingerprint, state.numbers]), device, f"at step {next_step}")
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from search.path_order import SampledPaths, WarmupPaths, warmup_order
 from search.paths import ArchitectureParameters
 from search.schedule import cosine
 from search.seeds import derive_seed, seeded
+from search.spread import spread
 from search.start import Start, start_at_target
 from search.state import State
 from search.supernet import Supernet
@@ -106,7 +107,8 @@ class SearchSettings:
 class ProxylessSearch:
     """A search in steps (see loop.SteppedJob). Everything that changes is in the supernet, alpha, two optimisers, the
     latency weight and what the update remembers; batches and what is sampled are functions of the seed and the step's
-    number. Supernet and alpha are on the batches' device; what is sampled is the same on every one.
+    number. Supernet and alpha are on the batches' device; what is sampled is the same on every one. Where the batches
+    are divided among ranks, all of them take every step together.
 
     Raises InputError for settings, costs and a device that do not go together.
     """
@@ -119,12 +121,12 @@ class ProxylessSearch:
         weight_batches: TrainingBatches,
         arch_batches: TrainingBatches,
     ) -> None:
-        device = weight_batches.device
+        device, self.ranks = weight_batches.device, weight_batches.ranks
         if settings.mixed_precision:
             check_mixed_precision(device)
         torch.manual_seed(derive_seed(settings.seed, "supernet"))
         self.space, self.settings = space, settings
-        self.supernet = channels_last(Supernet(space)).to(device)
+        self.supernet = spread(channels_last(Supernet(space)).to(device), self.ranks)
         self.architecture_parameters = ArchitectureParameters(
             [len(edge.candidates) for edge in space.edges], seeded(settings.seed, "alpha")
         ).to(device)
@@ -135,13 +137,13 @@ class ProxylessSearch:
         self.latency_weight = settings.weight
         self.update = make_update(
             settings.mode,
-            SearchParts(self.supernet, self.architecture_parameters, costs, self.expected, self.loss),
+            SearchParts(self.supernet, self.architecture_parameters, costs, self.expected, self.loss, self.ranks),
             samples=settings.samples,
             baseline_decay=settings.baseline_decay,
             reward_exponent=settings.reward_exponent,
             reward_beta=settings.reward_beta,
         )
-        self._training = WeightStep.of_supernet(self.supernet, settings)
+        self._training = WeightStep.of_supernet(self.supernet, settings, self.ranks)
         self.weight_optimizer = self._training.optimizer
         # With beta1 = 0 an alpha whose gradient is 0 does not move: what was not sampled stays where it was.
         self.arch_optimizer = torch.optim.Adam(
@@ -187,8 +189,8 @@ class ProxylessSearch:
             found = {}
         p = self.architecture_parameters.probabilities().detach()
         point = {
-            "loss": float(result.loss),
-            "accuracy": share_correct(result.logits, labels),
+            "loss": float(self.ranks.mean(result.loss)),
+            "accuracy": share_correct(result.logits, labels, self.ranks),
             **found,
             "learning_rate": rate,
             "expected_ms": float(self.expected.of(p)),
@@ -221,6 +223,7 @@ class ProxylessSearch:
         with self.supernet.weights_frozen():
             draws = seeded(self.settings.seed, f"architecture {number}")
             point = self.update.backward(images, labels, weight, draws)
+        self.ranks.average_gradients(self.architecture_parameters.parameters())
         before = self.alpha.detach().clone()
         self.arch_optimizer.step()
         self.update.settle(before)

@@ -19,6 +19,7 @@ from search.distillation import Teacher
 from search.network import Network, channels_last
 from search.schedule import cosine
 from search.seeds import derive_seed
+from search.spread import alone, spread
 from search.state import State
 from search.weight_step import WeightStep
 
@@ -80,7 +81,8 @@ class TrainingSettings:
 
 
 class Training:
-    """Training in steps (see loop.SteppedJob), where the batches are."""
+    """Training in steps (see loop.SteppedJob), where the batches are. Where those are divided among ranks, all of them
+    take every step together."""
 
     def __init__(
         self,
@@ -93,7 +95,8 @@ class Training:
             check_mixed_precision(batches.device)
         torch.manual_seed(derive_seed(settings.seed, "network"))
         self.settings, self.batches = settings, batches
-        self.network = channels_last(Network(architecture, dropout=settings.dropout)).to(batches.device)
+        network = channels_last(Network(architecture, dropout=settings.dropout)).to(batches.device)
+        self.network = spread(network, batches.ranks)
         self.optimizer = torch.optim.SGD(
             weight_decay_groups(self.network, settings.weight_decay),
             lr=settings.learning_rate,
@@ -107,6 +110,7 @@ class Training:
             settings.clip_norm,
             settings.mixed_precision,
             None if teacher is None else teacher.to(batches.device),
+            batches.ranks,
         )
         decay = settings.ema_decay
         self.average = None if decay is None else WeightAverage.of(self.network, decay)
@@ -132,18 +136,18 @@ class Training:
             self.average.update(number)
         if number % max(1, self.total_steps // POINTS_PER_CURVE):
             return None
-        loss = float(result.loss)
+        loss = float(self.batches.ranks.mean(result.loss))
         if not math.isfinite(loss):
             raise PocketNASError(
                 f"training: the loss is {loss} at step {number}; give a lower learning_rate, warmup_steps or a "
                 f"clip_norm"
             )
-        accuracy = float((result.logits.argmax(1) == labels).float().mean())
+        accuracy = float(self.batches.ranks.mean((result.logits.argmax(1) == labels).float().mean()))
         return {"loss": loss, "accuracy": accuracy, "learning_rate": rate}
 
     def finished(self) -> Network:
         """The network that the steps so far have made: averaged and with statistics of its own where that was asked."""
-        network = copy.deepcopy(self.network)
+        network = alone(copy.deepcopy(self.network))
         if self.average:
             self.average.copy_to(network.parameters())
         if self.settings.recalibrated:

@@ -9,12 +9,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from search.distillation import Teacher, distillation_loss
+from search.ranks import ALONE, Ranks
 from search.schedule import set_learning_rate
 
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """What a step leaves on its device, not yet waited for. loss: before the step. logits: [B, classes], no graph."""
+    """What a step leaves on its device, not yet waited for. loss: before the step. logits: [B, classes], no graph. Both
+    are of this rank's share of the batch."""
 
     loss: Tensor
     logits: Tensor
@@ -43,7 +45,8 @@ class WeightStep:
 
     label_smoothing: of the cross entropy. clip_norm: gradients are scaled down to this global norm (Pascanu et al.
     2013). mixed_precision: forward and loss gradients in bfloat16 where autocast holds it safe, weights and their steps
-    in float32; it has float32's range and needs no loss scaling. teacher: see distillation.py.
+    in float32; it has float32's range and needs no loss scaling. teacher: see distillation.py. ranks: who else takes
+    the same step on another share of the batch.
     """
 
     module: nn.Module
@@ -52,9 +55,10 @@ class WeightStep:
     clip_norm: float | None = None
     mixed_precision: bool = False
     teacher: Teacher | None = None
+    ranks: Ranks = ALONE
 
     @classmethod
-    def of_supernet(cls, supernet: nn.Module, recipe: SupernetRecipe) -> Self:
+    def of_supernet(cls, supernet: nn.Module, recipe: SupernetRecipe, ranks: Ranks = ALONE) -> Self:
         """SGD with Nesterov's momentum; every weight decays, batch norm's too, as in the paper's search."""
         optimizer = torch.optim.SGD(
             supernet.parameters(),
@@ -63,7 +67,7 @@ class WeightStep:
             nesterov=True,
             weight_decay=recipe.weight_decay,
         )
-        return cls(supernet, optimizer, recipe.label_smoothing, recipe.clip_norm, recipe.mixed_precision)
+        return cls(supernet, optimizer, recipe.label_smoothing, recipe.clip_norm, recipe.mixed_precision, ranks=ranks)
 
     def step(self, forward: Callable[[Tensor], Tensor], images: Tensor, labels: Tensor, rate: float) -> StepResult:
         """Train what `forward` runs of the module (all of it, or one path). images: float32 [B, C, r, r], normalised;
@@ -71,16 +75,17 @@ class WeightStep:
         set_learning_rate(self.optimizer, rate)
         with torch.autocast(images.device.type, torch.bfloat16, enabled=self.mixed_precision):
             logits = forward(images)
-        logits = logits.float()
+        logits = logits.to(images.dtype)
         loss = functional.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
         if self.teacher is not None:
             with torch.no_grad(), torch.autocast(images.device.type, torch.bfloat16, enabled=self.mixed_precision):
                 taught = self.teacher.module(images)
             share = self.teacher.weight
-            softened = distillation_loss(logits, taught.float(), self.teacher.temperature)
+            softened = distillation_loss(logits, taught.to(images.dtype), self.teacher.temperature)
             loss = (1 - share) * loss + share * softened
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
+        self.ranks.average_gradients(self.module.parameters())
         if self.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.module.parameters(), self.clip_norm)
         self.optimizer.step()

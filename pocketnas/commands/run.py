@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pocketnas.config import RunConfig, builtin_config, load_config
 from pocketnas.console import say
+from pocketnas.launch import refuse_several_processes
 from pocketnas.pipeline import STAGES, run_all, run_one
 from pocketnas.run_directory import RunDirectory
 from pocketnas_base.errors import InputError
@@ -53,6 +54,7 @@ def run_stage(
     for the stage `search`, what no derived net may be predicted to exceed."""
     directory = find_run(run_or_config, runs)
     if table is not None:
+        refuse_several_processes("--table")
         take_over(directory, table)
     run_one(directory, stage, max_ms=max_ms)
 
@@ -77,6 +79,7 @@ def find_run(run_or_config: Path, runs: Path) -> RunDirectory:
     """The run of this directory or of this configuration, begun where there is none yet. Raises InputError."""
     if run_or_config.is_dir():
         return RunDirectory.open(run_or_config)
+    refuse_several_processes(f"beginning a run from {run_or_config} (name its run directory)")
     config, text = load_config(run_or_config)
     path = runs / config.name
     if not (path / "config.toml").exists():

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pocketnas.commands.run import find_run, run_stage
 from pocketnas.console import print_json, print_table
+from pocketnas.launch import refuse_several_processes
 from pocketnas.pipeline import run_one
 from pocketnas.run_directory import RunDirectory
 from pocketnas.searches.targets import Front, evolved, most_probable, parse_targets
@@ -33,6 +34,7 @@ def search_targets(
         raise InputError(f"--by takes {' or '.join(WAYS)}, not {by!r}")
     if len(tables) > MAX_TABLES or len(set(tables)) < len(tables):
         raise InputError(f"--table takes at most {MAX_TABLES} tables, each once")
+    refuse_several_processes("search --targets")
     directory = find_run(run_or_config, runs)
     RunContext(directory).torch_device()  # no GPU where one is asked for: said before the table is measured
     if by == "probabilities" and not directory.is_done("search"):

@@ -1,5 +1,6 @@
 """What several stages need of a run: its space, its data, its table."""
 
+import os
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,8 @@ from search.space import load_space
 
 if TYPE_CHECKING:
     import torch
+
+    from search.ranks import Ranks
 
 
 class RunContext:
@@ -53,14 +56,18 @@ class RunContext:
         """Give torch the run's host threads: results are reproducible only for one and the same number of them."""
         import torch
 
-        if self.config.host_threads is not None:
-            torch.set_num_threads(self.config.host_threads)
+        threads = self.config.host_threads
+        if threads is None and self.config.ranks > 1:
+            threads = max(1, len(os.sched_getaffinity(0)) // self.config.ranks)
+        if threads is not None:
+            torch.set_num_threads(threads)
 
-    def torch_device(self) -> "torch.device":
-        """Where search and training compute. Raises InputError where the run asks for a GPU and there is none."""
+    def torch_device(self, place: "Ranks | None" = None) -> "torch.device":
+        """Where search and training compute; place: which of several ranks this is. Raises InputError where the run
+        asks for a GPU and there is none."""
         from search.accelerator import torch_device
 
-        return torch_device(self.config.accelerator)
+        return torch_device(self.config.accelerator, place)
 
     def table(self) -> LatencyTable:
         """The run's table. Raises InputError when it is missing or was built for another space."""

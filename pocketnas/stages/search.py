@@ -7,16 +7,20 @@ from typing import TYPE_CHECKING
 from latency.predict import CostModel, predict
 from pocketnas.config import RunConfig, SearchConfig
 from pocketnas.console import progress_bar
+from pocketnas.launch import ranks_of
 from pocketnas.stages.context import RunContext
 from pocketnas_base.errors import InputError
 from pocketnas_base.files import read_json, write_json
+from pocketnas_base.progress import Progress, silent
 from search.architecture import assemble
 from search.hand_made import hand_made_choices
 from search.layout import Edge, Space
 
 if TYPE_CHECKING:
     from search.data.dataset import ImageData
+    from search.loop import Curve
     from search.proxyless import ProxylessSearch, SearchSettings
+    from search.ranks import Ranks
     from search.tensorboard import TensorBoardScalars
 
 
@@ -24,7 +28,6 @@ def run(context: RunContext) -> str:
     """Write architecture.json and search/result.json; search/checkpoint.safetensors holds the supernet, and is where an
     interrupted search goes on."""
     from search.derive import derive_at
-    from search.loop import run_steps
 
     config, space, directory = context.config.search, context.space, context.directory
     table = context.table()
@@ -32,12 +35,10 @@ def run(context: RunContext) -> str:
     target_ms, max_ms = target_of(context, costs), limit_of(context)
     check_before(context, costs, target_ms, max_ms)
     scalars = scalars_of(context)
-    context.limit_threads()
     with progress_bar("data") as progress:
         data = context.data(progress)
-    job = proxyless_search(context.config, space, costs, data, target_ms, context.config.seed)
-    with progress_bar("search") as progress:
-        curve = run_steps(job, directory.search / "checkpoint.safetensors", progress, "steps", scalars)
+    with ranks_of(context, "search") as ranks, progress_bar("search") as progress:
+        job, curve = _searched(context, ranks, progress, scalars)
     probabilities = job.probabilities()
     chosen = job.architecture_parameters.most_probable()
     if derives_at_target(context, max_ms):
@@ -82,6 +83,25 @@ def described_edges(space: Space) -> list[dict[str, object]]:
     ]
 
 
+def follow(context: RunContext, ranks: "Ranks") -> None:
+    """What every rank but the first does of this stage."""
+    _searched(context, ranks, silent, None)
+
+
+def _searched(
+    context: RunContext, ranks: "Ranks", progress: Progress, scalars: "TensorBoardScalars | None"
+) -> "tuple[ProxylessSearch, Curve]":
+    """The search, run to its end by all ranks together."""
+    from search.loop import run_steps
+
+    context.limit_threads()
+    costs, data = context.costs(context.table()), context.data(progress)
+    target_ms = target_of(context, costs)
+    job = proxyless_search(context.config, context.space, costs, data, target_ms, context.config.seed, ranks)
+    checkpoint = context.directory.search / "checkpoint.safetensors"
+    return job, run_steps(job, checkpoint, progress, "steps", scalars, ranks)
+
+
 def search_settings(config: SearchConfig, target_ms: float, seed: int) -> "SearchSettings":
     """The search's settings as the configuration has them, for one target and one seed."""
     from search.proxyless import SearchSettings
@@ -92,15 +112,23 @@ def search_settings(config: SearchConfig, target_ms: float, seed: int) -> "Searc
 
 
 def proxyless_search(
-    config: RunConfig, space: Space, costs: CostModel, data: "ImageData", target_ms: float, seed: int
+    config: RunConfig,
+    space: Space,
+    costs: CostModel,
+    data: "ImageData",
+    target_ms: float,
+    seed: int,
+    ranks: "Ranks | None" = None,
 ) -> "ProxylessSearch":
-    """The search that a configuration asks for, not begun. Raises InputError where it cannot be done so here."""
+    """The search that a configuration asks for, not begun; ranks: who takes its steps together, None for this process
+    alone. Raises InputError where it cannot be done so here."""
     from search.accelerator import torch_device
     from search.data.batches import TrainingBatches
     from search.data.dataset import split
     from search.proxyless import ProxylessSearch
+    from search.ranks import ALONE
 
-    settings, device = search_settings(config.search, target_ms, seed), torch_device(config.accelerator)
+    settings, device = search_settings(config.search, target_ms, seed), torch_device(config.accelerator, ranks)
     weight_batches, arch_batches = (
         TrainingBatches.of(
             data,
@@ -109,6 +137,7 @@ def proxyless_search(
             seed=seed + number,
             augmentation=config.search.augmentation.augmentation,
             device=device,
+            ranks=ranks or ALONE,
         )
         for number, part in enumerate(split(data.train_labels, config.data.holdout, seed))
     )

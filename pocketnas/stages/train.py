@@ -6,15 +6,19 @@ import signal
 from multiprocessing.queues import Queue
 from pathlib import Path
 from queue import Empty
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pocketnas.console import os_error_line, progress_bar
+from pocketnas.launch import place_from_environment, ranks_of
 from pocketnas.run_directory import RunDirectory
 from pocketnas.stages.context import RunContext
 from pocketnas.stages.training import ROLES, Role, train_one, trainee, training_record
 from pocketnas_base.errors import InputError, PocketNASError
 from pocketnas_base.files import write_json
-from pocketnas_base.progress import Progress
+from pocketnas_base.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from search.ranks import Ranks
 
 _POLL_S = 0.5
 _REPORT_EVERY_STEPS = 10
@@ -25,18 +29,33 @@ _Message = tuple[Role, Literal["progress", "done", "failed", "bad input"], int, 
 
 def run(context: RunContext) -> str:
     """Write weights.safetensors, baseline/weights.safetensors and training.json."""
-    waiting = [role for role in ROLES if not trainee(context, role).record.exists()]
+    waiting = _waiting(context)
     threads = context.config.host_threads
     room = threads is not None and threads * len(waiting) <= len(os.sched_getaffinity(0))
+    spread = context.config.ranks > 1 or place_from_environment() is not None
     with progress_bar("train") as progress:
-        if room and len(waiting) > 1:
+        if room and len(waiting) > 1 and not spread:
             _side_by_side(context.directory.path, waiting, progress)
-        else:
-            for role in waiting:
-                train_one(context, trainee(context, role), progress)
+        elif waiting:
+            with ranks_of(context, "train") as ranks:
+                _one_after_another(context, waiting, progress, ranks)
     records = [training_record(context, role) for role in ROLES]
     write_json(context.directory.training, {"networks": records})
     return ", ".join(f"{record['name']} top-1 {record['top1']:.2f} %" for record in records)
+
+
+def follow(context: RunContext, ranks: "Ranks") -> None:
+    """What every rank but the first does of this stage."""
+    _one_after_another(context, _waiting(context), silent, ranks)
+
+
+def _waiting(context: RunContext) -> list[Role]:
+    return [role for role in ROLES if not trainee(context, role).record.exists()]
+
+
+def _one_after_another(context: RunContext, roles: list[Role], progress: Progress, ranks: "Ranks") -> None:
+    for role in roles:
+        train_one(context, trainee(context, role), progress, ranks)
 
 
 def _side_by_side(run_dir: Path, roles: list[Role], progress: Progress) -> None:

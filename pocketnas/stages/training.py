@@ -14,6 +14,7 @@ from search.zoo import load_architecture
 
 if TYPE_CHECKING:
     from search.distillation import Teacher
+    from search.ranks import Ranks
     from search.training import TrainingSettings
 
 Role = Literal["derived", "baseline"]
@@ -46,14 +47,18 @@ def trainee(context: RunContext, role: Role) -> Trainee:
     return Trainee(role, Architecture.load(path), weights, directory.baseline / "deploy", checkpoint, record)
 
 
-def train_one(context: RunContext, subject: Trainee, progress: Progress) -> None:
-    """Train from scratch on all training images, measure top-1 on all test images; writes weights and record."""
+def train_one(context: RunContext, subject: Trainee, progress: Progress, ranks: "Ranks | None" = None) -> None:
+    """Train from scratch on all training images; then measure top-1 on all test images, and write weights and record.
+
+    ranks: who trains it together, of whom the first does the rest; None: this process alone.
+    """
     from search.data.batches import TrainingBatches, normalisation_of
     from search.loop import run_steps
     from search.network import save_weights
+    from search.ranks import ALONE
     from search.training import Training, logits_of, top1
 
-    config, seed = context.config.train, context.config.seed
+    config, seed, ranks = context.config.train, context.config.seed, ranks or ALONE
     context.limit_threads()
     data = context.data(progress)
     batches = TrainingBatches.of(
@@ -61,11 +66,14 @@ def train_one(context: RunContext, subject: Trainee, progress: Progress) -> None
         batch_size=config.batch_size,
         seed=seed,
         augmentation=config.augmentation.augmentation,
-        device=context.torch_device(),
+        device=context.torch_device(ranks),
+        ranks=ranks,
     )
     teacher = teacher_of(context, subject.architecture, progress)
     job = Training(subject.architecture, training_settings(config, seed), batches, teacher)
-    curve = run_steps(job, subject.checkpoint, progress, f"steps of {subject.architecture.name}")
+    curve = run_steps(job, subject.checkpoint, progress, f"steps of {subject.architecture.name}", ranks=ranks)
+    if not ranks.leads:
+        return
     network = job.finished()
     accuracy = top1(logits_of(network, data.test_images, normalisation_of(data)), data.test_labels)
     save_weights(network.state_dict(), subject.weights, {"architecture": subject.architecture.name})

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from pocketnas_base.errors import InputError
 from search.augment import Augmentation, Draws
 from search.data.dataset import ImageData
+from search.ranks import ALONE, Ranks
 
 if TYPE_CHECKING:
     import torch
@@ -49,7 +50,8 @@ def _scale_and_offset(normalisation: Normalisation, device: "torch.device") -> "
 
 @dataclass(frozen=True, slots=True)
 class _Raw:
-    """A batch as it was gathered: images uint8 [B, C, H, H], labels int64 [B], and what chance decided for it."""
+    """This rank's share of a batch, as it was gathered: images uint8 [B, C, H, H], labels int64 [B], and what chance
+    decided for it."""
 
     images: "torch.Tensor"
     labels: "torch.Tensor"
@@ -62,8 +64,9 @@ class TrainingBatches:
 
     indices: int64 [N], which of `data`'s training images. device: where batches are wanted. The last, smaller batch of
     an epoch is left out, so that batch norm always sees `batch_size` images. Batch k of epoch e is a function of
-    (seed, e, k) alone. Raises InputError when there are fewer images than one batch holds, or when they cannot be
-    augmented so.
+    (seed, e, k) alone. ranks: among whom each batch is divided; batch_size is that of all together, and what is handed
+    out below is this rank's share of B / ranks images. Raises InputError when there are fewer images than one batch
+    holds, or when they cannot be augmented or divided so.
     """
 
     data: ImageData
@@ -72,11 +75,13 @@ class TrainingBatches:
     batch_size: int
     seed: int
     device: "torch.device"
+    ranks: Ranks = ALONE
 
     def __post_init__(self) -> None:
         if not 1 <= self.batch_size <= len(self.indices):
             raise InputError(f"batch size {self.batch_size} does not fit {len(self.indices)} training images")
         self.augmentation.check(self.data.resolution, self.data.channels)
+        self.ranks.share(self.batch_size)
 
     @classmethod
     def of(
@@ -88,13 +93,14 @@ class TrainingBatches:
         seed: int,
         augmentation: Augmentation | None = None,
         device: "torch.device | str" = "cpu",
+        ranks: Ranks = ALONE,
     ) -> "TrainingBatches":
         """Batches of `data`'s training images, or of those at `indices` (int64 [N], as `split` gives them)."""
         import torch
 
         if indices is None:
             indices = torch.arange(len(data.train_images))
-        return cls(data, indices, augmentation or Augmentation(), batch_size, seed, torch.device(device))
+        return cls(data, indices, augmentation or Augmentation(), batch_size, seed, torch.device(device), ranks)
 
     def __len__(self) -> int:
         """Batches in an epoch."""
@@ -157,7 +163,7 @@ class _Ahead:
 
     def __init__(self, batches: TrainingBatches) -> None:
         self._batches = batches
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="batches")
+        self._thread = ThreadPoolExecutor(1, "batches", initializer=_use, initargs=(batches.device,))
         self._futures: dict[int, Future[_Raw]] = {}
         self._epoch: tuple[int, torch.Tensor] | None = None
 
@@ -178,13 +184,22 @@ class _Ahead:
         epoch, step = divmod(number, len(batches))
         if self._epoch is None or self._epoch[0] != epoch:
             self._epoch = epoch, batches.order(epoch)
-        chosen = batches.indices[self._epoch[1][step * size : (step + 1) * size]]
+        share = batches.ranks.share(size)
+        chosen = batches.indices[self._epoch[1][step * size : (step + 1) * size][share]]
         draws = batches.augmentation.draw(size, data.resolution, _generator(batches.seed, "augment", epoch, step))
         pinned = batches.device.type == "cuda"
-        images = torch.empty((size, *data.train_images.shape[1:]), dtype=torch.uint8, pin_memory=pinned)
+        images = torch.empty((len(chosen), *data.train_images.shape[1:]), dtype=torch.uint8, pin_memory=pinned)
         torch.index_select(data.train_images, 0, chosen, out=images)
         labels = data.train_labels[chosen]
-        return _Raw(images, labels.pin_memory() if pinned else labels, draws)
+        return _Raw(images, labels.pin_memory() if pinned else labels, draws.of(share))
+
+
+def _use(device: "torch.device") -> None:
+    """Memory that this thread pins belongs to the GPU of this rank, not to the first one."""
+    import torch
+
+    if device.type == "cuda" and device.index is not None:
+        torch.cuda.set_device(device)
 
 
 def _generator(*key: str | int) -> "torch.Generator":

@@ -72,8 +72,8 @@ class Reinforce:
         for path in paths:
             with torch.no_grad():
                 logits = self.parts.supernet(images, path)
-                losses.append(float(functional.cross_entropy(logits, labels)))
-            accuracies.append(share_correct(logits, labels))
+                losses.append(float(self.parts.ranks.mean(functional.cross_entropy(logits, labels))))
+            accuracies.append(share_correct(logits, labels, self.parts.ranks))
             rewards.append(self.reward(accuracies[-1], self.parts.costs.latency_ms(path)))
         advantages = torch.tensor(self.baseline.advantages(rewards), dtype=torch.float64).to(p)
         chosen = torch.tensor(paths, device=p.device).T

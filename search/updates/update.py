@@ -10,19 +10,22 @@ from torch.nn import functional
 from latency.predict import CostModel
 from search.latency_loss import ExpectedLatency, LatencyLoss
 from search.paths import ArchitectureParameters
+from search.ranks import ALONE, Ranks
 from search.state import State
 from search.supernet import Supernet
 
 
 @dataclass(frozen=True, eq=False)
 class SearchParts:
-    """What an update works on. loss: how latency weighs against cross entropy; of the gradient updates alone."""
+    """What an update works on. loss: how latency weighs against cross entropy; of the gradient updates alone. ranks:
+    who else finds a gradient on another share of the same batch."""
 
     supernet: Supernet
     parameters: ArchitectureParameters
     costs: CostModel
     expected: ExpectedLatency
     loss: LatencyLoss
+    ranks: Ranks = ALONE
 
     @property
     def alpha(self) -> Tensor:
@@ -33,8 +36,9 @@ class SearchParts:
 class Update(Protocol):
     """A way of finding a gradient for alpha on one held-out batch, and of what remains to do after the step along it.
 
-    The schedule clears alpha's gradient, calls `backward`, lets its optimiser step, and calls `settle`. Weights have no
-    gradient meanwhile (Supernet.weights_frozen); batch norm runs as in training, so its statistics go on.
+    The schedule clears alpha's gradient, calls `backward`, averages that gradient over all ranks, lets its optimiser
+    step, and calls `settle`. Weights have no gradient meanwhile (Supernet.weights_frozen); batch norm runs as in
+    training, so its statistics go on.
     """
 
     def backward(
@@ -44,7 +48,7 @@ class Update(Protocol):
 
         images [N, C, r, r], labels [N] of held-out data; latency_weight: of the loss; draws: what is sampled comes from
         this generator of the CPU alone. Returned are at least arch_loss (cross entropy without smoothing) and
-        arch_accuracy (a share of 1), of the nets that were sampled.
+        arch_accuracy (a share of 1), of the nets that were sampled and the images of all ranks.
         """
 
     def settle(self, before: Tensor) -> None:
@@ -80,9 +84,12 @@ def descend(
     cross_entropy = functional.cross_entropy(logits, labels)
     loss = parts.loss.combine(cross_entropy, expected_ms, latency_weight)
     loss.backward()  # type: ignore[no-untyped-call]
-    return {"arch_loss": float(cross_entropy.detach()), "arch_accuracy": share_correct(logits, labels)}
+    return {
+        "arch_loss": float(parts.ranks.mean(cross_entropy.detach())),
+        "arch_accuracy": share_correct(logits, labels, parts.ranks),
+    }
 
 
-def share_correct(logits: Tensor, labels: Tensor) -> float:
-    """Accuracy of logits [N, classes], as a share of 1."""
-    return int((logits.argmax(1) == labels).sum()) / len(labels)
+def share_correct(logits: Tensor, labels: Tensor, ranks: Ranks) -> float:
+    """Accuracy of logits [N, classes], as a share of 1, over the images of all ranks."""
+    return int(ranks.total((logits.argmax(1) == labels).sum())) / (len(labels) * ranks.size)
