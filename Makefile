@@ -23,10 +23,10 @@ demo: .venv/ready
 test: .venv/ready
 	@.venv/bin/python -m pytest -n 2 --dist loadfile
 
-# The fuzzer of the parsers; without it its tests are skipped.
+# The fuzzer of the parsers, and Ray; without them their tests are skipped.
 .venv/fuzz: .venv/ready
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --no-input \
-	    --constraint constraints.txt --editable '.[dev,fuzz]' && touch .venv/fuzz
+	    --constraint constraints.txt --editable '.[dev,fuzz,ray]' && touch .venv/fuzz
 
 test-all: .venv/ready .venv/fuzz
 	@.venv/bin/python -m pytest -n 2 --dist loadfile -m "not phone" --hypothesis-profile=exploring

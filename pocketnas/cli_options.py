@@ -34,3 +34,7 @@ NamesFrom = Annotated[
 RunOrConfig = Annotated[Path, typer.Argument(help="A run directory, or the CONFIG.toml that it came from.")]
 Table = Annotated[str, typer.Argument(help="A latency table: a .parquet file, or the name of a published one, pixel1.")]
 Runs = Annotated[Path, typer.Option("--runs", help="Where run directories are kept.")]
+Ray = Annotated[
+    str | None,
+    typer.Option(help="A Ray cluster to work on: HOST:PORT, `auto` for this host's, `local` for one of this call."),
+]

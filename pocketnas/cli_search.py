@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from pocketnas.cli_options import Json, RunOrConfig, Runs
+from pocketnas.cli_options import Json, Ray, RunOrConfig, Runs
 from pocketnas.searches.names import METHODS
 from pocketnas_base.errors import InputError
 
@@ -88,6 +88,7 @@ def compare(
         typer.Option(help=f"Which, between commas, of {', '.join(METHODS)}; left out, all that can be had here."),
     ] = None,
     seeds: Annotated[int, typer.Option(help="How many, from the run's own seed on.")] = 1,
+    ray: Ray = None,
     json: Json = False,
 ) -> None:
     """Hold searches against each other on the run's space, images and table, winners trained by its recipe.
@@ -96,4 +97,4 @@ def compare(
     """
     from pocketnas.commands.search_compare import compare_searches
 
-    compare_searches(run_or_config, runs, methods, seeds, as_json=json)
+    compare_searches(run_or_config, runs, methods, seeds, ray=ray, as_json=json)

@@ -12,6 +12,7 @@ from pocketnas.cli_options import (
     NamesFrom,
     OneDevice,
     Processes,
+    Ray,
     Runner,
     Runs,
     Table,
@@ -48,13 +49,14 @@ def table_build(
     runner: Runner = None,
     delegate: Delegate = "cpu",
     tolerate: Tolerate = None,
+    ray: Ray = None,
 ) -> None:
     """Measure every operator of a space. An interrupted build goes on where it stopped.
 
     --runtime, --precision, --threads and --resolution take several values: one table of every combination.
     """
     if run_or_config is not None:
-        if space or out is not None or device or config or runtime or precision or threads or resolution:
+        if space or out is not None or device or config or runtime or precision or threads or resolution or ray:
             raise InputError("give either a run or --space, --out, --device and what to build, not both")
         from pocketnas.commands.run import run_stage
 
@@ -66,7 +68,7 @@ def table_build(
 
         asked = AskedSettings(*(tuple(values or ()) for values in (runtime, precision, threads, resolution)))
         devices = devices_by_name(device, config)
-        build(space, out, devices, BuildOptions(asked, processes, tuple(tolerate or ()), runner, delegate))
+        build(space, out, devices, BuildOptions(asked, processes, tuple(tolerate or ()), runner, delegate, ray))
     else:
         raise InputError("what to build? give a run's CONFIG.toml, or --space SPACE --out FILE.parquet")
 

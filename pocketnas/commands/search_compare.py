@@ -1,12 +1,15 @@
 """`pocketnas search compare`: the searches side by side on one run's space, images and table."""
 
+from contextlib import nullcontext
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pocketnas.commands.run import find_run
 from pocketnas.console import print_json, print_table, say
+from pocketnas.launch import refuse_several_processes
 from pocketnas.pipeline import run_one
+from pocketnas.ray_cluster import check_ray_installed, connected
 from pocketnas.searches.names import METHODS, Method, parse_methods
 from pocketnas.searches.statistics import Estimate
 from pocketnas.stages.context import RunContext
@@ -20,14 +23,20 @@ COLUMNS = ["method", "search s", "trained", "scored", "latency ms", "top-1 %", "
 MAX_SEEDS = 1000
 
 
-def compare_searches(run_or_config: Path, runs: Path, methods: str | None, seeds: int, *, as_json: bool) -> None:
+def compare_searches(
+    run_or_config: Path, runs: Path, methods: str | None, seeds: int, *, ray: str | None = None, as_json: bool
+) -> None:
     """Run what is missing of the comparison, then print it. Killed and called again, it goes on where it stopped.
 
-    methods: names between commas; None: all, but for the family where its latency cannot be known.
+    methods: names between commas; None: all, but for the family where its latency cannot be known. ray: the address of
+    a Ray cluster, see pocketnas.ray_cluster, which then trains the candidates of train-each.
     """
+    if ray is not None:
+        check_ray_installed()
     named = METHODS if methods is None else parse_methods(methods)
     if not 1 <= seeds <= MAX_SEEDS:
         raise InputError(f"--seeds takes 1 to {MAX_SEEDS}, not {seeds}")
+    refuse_several_processes("search compare")
     directory = find_run(run_or_config, runs)
     RunContext(directory).torch_device()  # no GPU where one is asked for: said before the table is measured
     if not directory.is_done("table"):
@@ -36,12 +45,13 @@ def compare_searches(run_or_config: Path, runs: Path, methods: str | None, seeds
     from pocketnas.searches.contest import Contest
     from pocketnas.searches.verdict import verdicts
 
-    contest = Contest(RunContext(directory))
+    contest = Contest(RunContext(directory), on_ray=ray is not None)
     left_out: dict[str, str] = {}
     if methods is None:
         named, left_out = _possible(contest)
     first = directory.config.seed
-    entries = list(contest.entries(named, range(first, first + seeds)))
+    with nullcontext() if ray is None else connected(ray):
+        entries = list(contest.entries(named, range(first, first + seeds)))
     found = verdicts(entries)
     if as_json:
         print_json({**_document(contest, found), "left_out": left_out})

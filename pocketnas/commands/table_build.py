@@ -13,6 +13,7 @@ from pocketnas.cache import operator_cache
 from pocketnas.config import TableConfig
 from pocketnas.console import progress_bar, say
 from pocketnas.device_names import resolve_device
+from pocketnas.farm import build_on_farm
 from pocketnas.measuring import measure_table, open_device, operator_jobs
 from pocketnas.side_by_side import run_side_by_side
 from pocketnas.table_settings import AskedSettings, TableSetting, settings_of
@@ -27,13 +28,14 @@ SEED = 0
 @dataclass(frozen=True, slots=True)
 class BuildOptions:
     """What the command line asked for. processes: None leaves them to the device. runner: a tool of the user's own,
-    NAME=PATH; None: our own."""
+    NAME=PATH; None: our own. ray: the address of a Ray cluster whose machines measure the devices that they have."""
 
     asked: AskedSettings
     processes: int | None = None
     tolerated: tuple[str, ...] = ()
     runner: str | None = None
     delegate: str = "cpu"
+    ray: str | None = None
 
 
 def build(space_name: str, out: Path, devices: Sequence[str], options: BuildOptions) -> None:
@@ -41,7 +43,8 @@ def build(space_name: str, out: Path, devices: Sequence[str], options: BuildOpti
 
     Of several settings each gets a file of its own, its name before the suffix. All are exported before the first is
     measured; one that fails does not stop the others, and PocketNASError is raised after the last. With several devices
-    each gets a file, or files, of its own in the same way, and a worker of its own.
+    each gets a file, or files, of its own in the same way, and a worker of its own; with a Ray cluster, on the machine
+    that has the device.
     """
     if out.suffix != ".parquet":
         raise InputError(f"--out {out}: a table is a .parquet file")
@@ -52,8 +55,10 @@ def build(space_name: str, out: Path, devices: Sequence[str], options: BuildOpti
             raise InputError(
                 f"{official.kind} runs {official.runtime} files; build a table with --runtime {official.runtime}"
             )
+    if options.ray is not None and not devices:
+        raise InputError("--ray measures the devices that are named: give each with -d")
     names = list(dict.fromkeys(devices)) or [resolve_device(None, {})]
-    if len(names) > 1:
+    if len(names) > 1 or options.ray is not None:
         _build_side_by_side(space_name, out, names, settings, options)
         return
     device = open_device(names[0], say=say)
@@ -120,18 +125,22 @@ def _config(setting: TableSetting, options: BuildOptions) -> TableConfig:
 def _build_side_by_side(
     space_name: str, out: Path, names: Sequence[str], settings: Sequence[TableSetting], options: BuildOptions
 ) -> None:
-    # Once, and not in every worker at the same time.
-    _each(settings, lambda setting: _export(setting, options))
-    words = ["table", "build", "--space", space_name, *options.asked.words()]
+    words = ["table", "build", *options.asked.words()]
     if options.processes is not None:
         words += ["--processes", str(options.processes)]
     words += [word for reason in options.tolerated for word in ("--tolerate", reason)]
     words += ["--runner", options.runner] if options.runner is not None else []
     words += ["--delegate", options.delegate]
     places = {name: out.with_stem(f"{out.stem}.{re.sub('[^A-Za-z0-9._-]', '_', name)}") for name in names}
-    workers = run_side_by_side(
-        {name: [*words, "--device", name, "--out", str(place)] for name, place in places.items()}
-    )
+    if options.ray is not None:
+        workers = build_on_farm(space_name, {name: (words, place) for name, place in places.items()}, options.ray)
+    else:
+        # Once, and not in every worker at the same time.
+        _each(settings, lambda setting: _export(setting, options))
+        words += ["--space", space_name]
+        workers = run_side_by_side(
+            {name: [*words, "--device", name, "--out", str(place)] for name, place in places.items()}
+        )
     for worker in workers:
         print(worker.stdout, end="")
     failed = [worker.device for worker in workers if worker.exit_status != 0]

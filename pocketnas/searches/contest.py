@@ -42,9 +42,11 @@ class Entry:
 
 
 class Contest:
-    """A run's comparison. Everything lies in its directory under `compare`, by method and seed."""
+    """A run's comparison. Everything lies in its directory under `compare`, by method and seed. on_ray: see
+    build_strategy."""
 
-    def __init__(self, context: RunContext) -> None:
+    def __init__(self, context: RunContext, *, on_ray: bool = False) -> None:
+        self.on_ray = on_ray
         self.context, self.folder = context, context.directory.path / "compare"
         self.table = context.table()
         self.costs = context.costs(self.table)
@@ -99,7 +101,7 @@ class Contest:
         """Run one search to its end, or read how it ended."""
         from search.strategies.strategy import run_strategy
 
-        strategy = build_strategy(method, self.context.config, self.problem(seed))
+        strategy = build_strategy(method, self.context.config, self.problem(seed), on_ray=self.on_ray)
         with progress_bar(method) as progress:
             return strategy, run_strategy(strategy, self.place(method, seed) / "search.safetensors", progress)
 

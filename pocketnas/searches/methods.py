@@ -19,10 +19,12 @@ CANDIDATE_SHARE = 10
 """train-each trains a candidate for a tenth of the final training: short enough to try many, long enough to rank."""
 
 
-def build_strategy(method: SearchMethod, config: RunConfig, problem: "Problem") -> "Strategy":
-    """A strategy on this problem with the budget that the configuration gives it. Raises InputError."""
+def build_strategy(method: SearchMethod, config: RunConfig, problem: "Problem", *, on_ray: bool = False) -> "Strategy":
+    """A strategy on this problem with the budget that the configuration gives it. on_ray: train-each's candidates are
+    trained by the Ray cluster that this process is connected to. Raises InputError."""
     from search.strategies.evolution import Evolution
     from search.strategies.random_choice import RandomChoice
+    from search.strategies.spread_train_each import SpreadTrainEach
     from search.strategies.train_each import TrainEach
 
     match method:
@@ -33,7 +35,12 @@ def build_strategy(method: SearchMethod, config: RunConfig, problem: "Problem") 
         case "random":
             return RandomChoice(problem, one_shot_settings(config), config.compare.evaluations)
         case "train-each":
-            return TrainEach(problem, train_each_settings(config, problem.seed))
+            settings = train_each_settings(config, problem.seed)
+            if not on_ray:
+                return TrainEach(problem, settings)
+            from pocketnas.ray_crew import RayCrew
+
+            return SpreadTrainEach(problem, settings, RayCrew(problem, settings, config.host_threads))
 
 
 def _proxyless(config: RunConfig, problem: "Problem") -> "Strategy":

@@ -11,7 +11,8 @@ from pocketnas_base.errors import InputError
 class Ledger:
     """Everything spent up to now.
 
-    seconds: wall time of the steps; what a kill threw away is not in it. images_trained: images that went forward and
+    seconds: wall time of the steps; of work done elsewhere, several pieces at once, the time of each by itself. What a
+    kill threw away is not in it. images_trained: images that went forward and
     backward through a network or a sampled path, once per pass. images_scored: images that went forward only, to score
     a network or to recalibrate it. candidates_trained: networks trained from scratch for the sake of the search; a
     supernet is none. candidates_evaluated: networks whose accuracy on held-out images was taken.
@@ -24,11 +25,18 @@ class Ledger:
     candidates_evaluated: int = 0
 
     def plus(
-        self, *, images_trained: int = 0, images_scored: int = 0, candidates_trained: int = 0, evaluated: int = 0
+        self,
+        *,
+        seconds: float = 0.0,
+        images_trained: int = 0,
+        images_scored: int = 0,
+        candidates_trained: int = 0,
+        evaluated: int = 0,
     ) -> "Ledger":
         """The ledger with this on top."""
         return replace(
             self,
+            seconds=self.seconds + seconds,
             images_trained=self.images_trained + images_trained,
             images_scored=self.images_scored + images_scored,
             candidates_trained=self.candidates_trained + candidates_trained,

@@ -14,7 +14,8 @@ from search.strategies.ledger import Ledger
 class Strategy(SteppedJob, Protocol):
     """A search in numbered steps (see loop.SteppedJob) that counts what it spends.
 
-    name: how users call it. ledger: what the steps have spent but for the time, which the runner takes.
+    name: how users call it. ledger: what the steps have spent but for the time, which the runner takes; a strategy
+    whose work is done elsewhere enters that work's own time.
     """
 
     name: str
@@ -42,10 +43,12 @@ class _Timed:
         self.seconds = 0.0
 
     def step(self, number: int) -> dict[str, float] | None:
-        started = time.monotonic()
+        started, elsewhere_s = time.monotonic(), self.strategy.ledger.seconds
         point = self.strategy.step(number)
-        self.seconds += time.monotonic() - started
-        return None if point is None else {**point, "seconds": self.seconds}
+        # What another machine has worked meanwhile is in the ledger already; waiting for it is no work.
+        if self.strategy.ledger.seconds == elsewhere_s:
+            self.seconds += time.monotonic() - started
+        return None if point is None else {**point, "seconds": self.seconds + self.strategy.ledger.seconds}
 
     def add_to(self, state: State) -> None:
         self.strategy.add_to(state)

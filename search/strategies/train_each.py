@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pocketnas_base.errors import InputError
 from search.architecture import assemble
 from search.augment import Augmentation
+from search.data.batches import TrainingBatches
 from search.derive import most_probable_within
 from search.rewards import mnas_reward
 from search.seeds import derive_seed
@@ -69,25 +70,31 @@ class TrainEach:
     def step(self, number: int) -> dict[str, float] | None:
         """A training step of the candidate at hand; after its last, its reward."""
         candidate, inner = divmod(number, self.settings.recipe.steps)
-        if inner == 0:
-            self._choices = self.controller.draw(derive_seed(self.problem.seed, f"candidate {candidate}"))
-            self._training = self._new_training(candidate)
+        if inner == 0 or self._training is None:
+            self._choices = self.drawn(candidate)
+            self._training = new_training(self.problem, self.settings, candidate, self._choices, self._batches)
+            # Those of a candidate that was under way on another machine.
+            for missed in range(inner):
+                self._training.step(missed)
         training = self._training
-        assert training is not None
         training.step(inner)
         self.ledger = self.ledger.plus(images_trained=self.settings.recipe.batch_size)
         if inner + 1 < self.settings.recipe.steps:
             return None
         self._training = None
-        return self._finish(training)
+        return self.judge(self._choices, held_out_top1(self.problem, training))
 
-    def _finish(self, training: Training) -> dict[str, float]:
-        images, labels = self.problem.held_out
-        accuracy = top1(logits_of(training.finished(), images, self._batches.normalisation), labels)
-        latency_ms = self.problem.costs.latency_ms(self._choices)
+    def drawn(self, candidate: int) -> tuple[int, ...]:
+        """The choices of a candidate before the controller's next update."""
+        return self.controller.draw(derive_seed(self.problem.seed, f"candidate {candidate}"))
+
+    def judge(self, choices: tuple[int, ...], accuracy: float) -> dict[str, float]:
+        """Reward the next candidate for its held-out top-1 in percent, and in its turn update the controller."""
+        latency_ms = self.problem.costs.latency_ms(choices)
         reward = mnas_reward(accuracy / 100, latency_ms, self.problem.target_ms, self.settings.exponent)
-        self.tried.append(Tried(self._choices, accuracy, latency_ms, reward))
-        self.ledger = self.ledger.plus(images_scored=len(labels), candidates_trained=1, evaluated=1)
+        self.tried.append(Tried(choices, accuracy, latency_ms, reward))
+        scored = len(self.problem.held_out[1])
+        self.ledger = self.ledger.plus(images_scored=scored, candidates_trained=1, evaluated=1)
         if len(self.tried) % self.settings.per_update == 0:
             latest = self.tried[-self.settings.per_update :]
             self.controller.update([each.choices for each in latest], [each.reward for each in latest])
@@ -112,11 +119,6 @@ class TrainEach:
                 found.append((number, each.choices))
         return found
 
-    def _new_training(self, candidate: int) -> Training:
-        seed = derive_seed(self.problem.seed, f"training of candidate {candidate}") % 2**31
-        architecture = assemble(self.problem.space, self._choices, f"candidate-{candidate:05d}")
-        return Training(architecture, replace(self.settings.recipe, seed=seed), self._batches)
-
     def add_to(self, state: State) -> None:
         self.controller.add_to(state)
         if self._training is not None:
@@ -131,5 +133,25 @@ class TrainEach:
         self.tried = [Tried(tuple(choices), *numbers) for choices, *numbers in state.numbers["tried"]]
         if state.numbers["at_hand"] is not None:
             self._choices = tuple(state.numbers["at_hand"])
-            self._training = self._new_training(len(self.tried))
+            candidate = len(self.tried)
+            self._training = new_training(self.problem, self.settings, candidate, self._choices, self._batches)
             self._training.restore(state)
+
+
+def new_training(
+    problem: Problem,
+    settings: TrainEachSettings,
+    candidate: int,
+    choices: tuple[int, ...],
+    batches: TrainingBatches,
+) -> Training:
+    """The training of a candidate, not begun: a function of the problem, the settings, its number and its choices."""
+    seed = derive_seed(problem.seed, f"training of candidate {candidate}") % 2**31
+    architecture = assemble(problem.space, choices, f"candidate-{candidate:05d}")
+    return Training(architecture, replace(settings.recipe, seed=seed), batches)
+
+
+def held_out_top1(problem: Problem, training: Training) -> float:
+    """In percent, of what a training has made."""
+    images, labels = problem.held_out
+    return top1(logits_of(training.finished(), images, training.batches.normalisation), labels)
