@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 SPREAD_STAGES = ("search", "train")
 """What several processes do together; each has a function `follow` for all of them but the first."""
 
-_TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+_TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+_NUMBERS = _TORCHRUN[:4]
 _POLL_S = 0.5
 _END_TIMEOUT_S = 60.0
 _GRACE_S = 30.0
@@ -43,14 +44,14 @@ def place_from_environment() -> "Ranks | None":
     if any(name not in os.environ for name in _TORCHRUN):
         return None
     try:
-        rank, size, local = (int(os.environ[name]) for name in _TORCHRUN[:3])
+        rank, size, local, local_size = (int(os.environ[name]) for name in _NUMBERS)
     except ValueError:
-        raise InputError(f"{', '.join(_TORCHRUN[:3])} in the environment must be whole numbers") from None
+        raise InputError(f"{', '.join(_NUMBERS)} in the environment must be whole numbers") from None
     if size < 2:
         return None
     from search.ranks import Ranks
 
-    return Ranks(rank, size, local)
+    return Ranks(rank, size, local, local_size)
 
 
 def follows() -> bool:
@@ -83,7 +84,7 @@ def ranks_of(context: "RunContext", stage: str) -> Iterator["Ranks"]:
     elif context.config.ranks == 1:
         yield ALONE
     else:
-        place = Ranks(0, context.config.ranks)
+        place = Ranks(0, context.config.ranks, local_size=context.config.ranks)
         device = context.torch_device(place)
         with tempfile.TemporaryDirectory(prefix="pocketnas-ranks-") as folder:
             meeting = Path(folder) / "meeting"
@@ -185,7 +186,7 @@ def _follow(run_dir: Path, stage: str, rank: int, size: int, meeting: Path, mess
         from pocketnas.stages.context import RunContext
         from search.ranks import RankLostError, Ranks, joined
 
-        context, place = RunContext(RunDirectory.open(run_dir)), Ranks(rank, size, rank)
+        context, place = RunContext(RunDirectory.open(run_dir)), Ranks(rank, size, rank, size)
         device = context.torch_device(place)
         messages.put((rank, "ready", ""))
         try:

@@ -30,11 +30,12 @@ class RankLostError(PocketNASError):
 @dataclass(frozen=True, slots=True)
 class Ranks:
     """rank: which one this process is, of `size` in all; rank 0 writes files and measures devices. local: which one it
-    is on its host. With one rank every method gives back what it is given."""
+    is of the `local_size` on its host. With one rank every method gives back what it is given."""
 
     rank: int = 0
     size: int = 1
     local: int = 0
+    local_size: int = 1
 
     @property
     def leads(self) -> bool:

@@ -52,13 +52,14 @@ class RunContext:
             )
         return self._data
 
-    def limit_threads(self) -> None:
-        """Give torch the run's host threads: results are reproducible only for one and the same number of them."""
+    def limit_threads(self, place: "Ranks | None" = None) -> None:
+        """Give torch the run's host threads: results are reproducible only for one and the same number of them. place:
+        which of several ranks this is; where the run does not say how many threads, they share the host's cores."""
         import torch
 
         threads = self.config.host_threads
-        if threads is None and self.config.ranks > 1:
-            threads = max(1, len(os.sched_getaffinity(0)) // self.config.ranks)
+        if threads is None and place is not None and place.local_size > 1:
+            threads = max(1, len(os.sched_getaffinity(0)) // place.local_size)
         if threads is not None:
             torch.set_num_threads(threads)
 

@@ -94,7 +94,7 @@ def _searched(
     """The search, run to its end by all ranks together."""
     from search.loop import run_steps
 
-    context.limit_threads()
+    context.limit_threads(ranks)
     costs, data = context.costs(context.table()), context.data(progress)
     target_ms = target_of(context, costs)
     job = proxyless_search(context.config, context.space, costs, data, target_ms, context.config.seed, ranks)

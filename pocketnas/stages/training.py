@@ -59,7 +59,7 @@ def train_one(context: RunContext, subject: Trainee, progress: Progress, ranks: 
     from search.training import Training, logits_of, top1
 
     config, seed, ranks = context.config.train, context.config.seed, ranks or ALONE
-    context.limit_threads()
+    context.limit_threads(ranks)
     data = context.data(progress)
     batches = TrainingBatches.of(
         data,

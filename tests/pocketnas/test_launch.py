@@ -20,7 +20,14 @@ from pocketnas_base.errors import InputError
 from search.network import load_weights
 from search.ranks import Ranks
 
-TORCHRUN = {"RANK": "1", "WORLD_SIZE": "2", "LOCAL_RANK": "1", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
+TORCHRUN = {
+    "RANK": "3",
+    "WORLD_SIZE": "4",
+    "LOCAL_RANK": "1",
+    "LOCAL_WORLD_SIZE": "2",
+    "MASTER_ADDR": "127.0.0.1",
+    "MASTER_PORT": "29500",
+}
 OFTEN = "import search.loop; search.loop.CHECKPOINT_EVERY_S = 0.2; from pocketnas.cli import main; main()"
 
 
@@ -64,7 +71,7 @@ def test_torchrun_is_recognised(monkeypatch: pytest.MonkeyPatch) -> None:
     assert place_from_environment() is None
     for name, value in TORCHRUN.items():
         monkeypatch.setenv(name, value)
-    assert place_from_environment() == Ranks(1, 2, 1)
+    assert place_from_environment() == Ranks(3, 4, 1, 2)
     monkeypatch.setenv("WORLD_SIZE", "1")
     assert place_from_environment() is None
     monkeypatch.setenv("WORLD_SIZE", "two")
