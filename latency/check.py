@@ -179,6 +179,7 @@ def _family(entry: Entry) -> tuple[object, ...]:
         op.resolution,
         op.residual,
         op.activation,
+        op.squeeze_excite,
     )
 
 

@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 
-from latency.opspec import EMPTY, OpSpec
+from latency.opspec import EMPTY, LATER_FIELDS, OpSpec
 from latency.provenance import OWN_RUNNER, SCHEMA_VERSION, TableInfo, TableSource
 from latency.rows import (
     LATER_COLUMNS,
@@ -41,7 +41,7 @@ METADATA_KEY = b"pocketnas_table"
 
 OP_COLUMNS = tuple(field.name for field in fields(OpSpec))
 # Columns that a table has only where some row needs them, so that others read as they always did.
-OPTIONAL_COLUMNS = ("place", "tolerated", *LATER_COLUMNS)
+OPTIONAL_COLUMNS = ("place", "tolerated", *LATER_COLUMNS, *LATER_FIELDS)
 # What a foreign table calls its times when they are not milliseconds.
 _OTHER_UNITS = {"latency_s": "seconds", "latency_us": "microseconds", "latency_ns": "nanoseconds"}
 
@@ -148,7 +148,8 @@ class LatencyTable:
     def records(self) -> list[dict[str, object]]:
         """Plain rows, by column; the optional ones only where some row needs them."""
         entries = self.entries()
-        plain = [{"place": entry.place, **entry.op.to_dict(), **asdict(entry.row)} for entry in entries]
+        later = dict.fromkeys(LATER_FIELDS)
+        plain = [{"place": entry.place, **later, **entry.op.to_dict(), **asdict(entry.row)} for entry in entries]
         left_out = {name for name in OPTIONAL_COLUMNS if all(record[name] in (None, ()) for record in plain)}
         return [{name: value for name, value in record.items() if name not in left_out} for record in plain]
 
@@ -159,7 +160,7 @@ class LatencyTable:
         placed: dict[tuple[int, OpSpec], TableRow] = {}
         for number, record in enumerate(records, start=1):
             try:
-                op = OpSpec.from_dict({name: record[name] for name in OP_COLUMNS})
+                op = OpSpec.from_dict(_operator_fields(record))
                 row = checked_row({name: record.get(name) for name in ROW_FIELDS}, info)
                 place = checked_place(record.get("place"))
                 _check_belongs(op, place, info)
@@ -193,6 +194,11 @@ class LatencyTable:
         return cls.of_records(TableInfo.parse(metadata, where=where), records, where=where)
 
 
+def _operator_fields(record: Mapping[str, object]) -> dict[str, object]:
+    plain = {name: record.get(name) for name in OP_COLUMNS}
+    return {name: value for name, value in plain.items() if not (name in LATER_FIELDS and value is None)}
+
+
 def _check_belongs(op: OpSpec, place: int | None, info: TableInfo) -> None:
     if info.rows == "alone" and op.kind == "zero":
         raise InputError(f"{op.key}: leaving a block out costs nothing in a table of operators alone")
@@ -206,7 +212,7 @@ def check_columns(columns: Iterable[str], *, where: str, kind: str, may_lack: It
     for name, unit in _OTHER_UNITS.items():
         if name in found:
             raise InputError(f"{where} holds {name}, {unit}; a table is in milliseconds (latency_ms)")
-    required = {*OP_COLUMNS, *ROW_COLUMNS} - set(may_lack)
+    required = {*OP_COLUMNS, *ROW_COLUMNS} - {*may_lack, *LATER_FIELDS}
     if not required <= found or found - {*OP_COLUMNS, *ROW_COLUMNS, *OPTIONAL_COLUMNS}:
         raise InputError(f"{where} is a {kind} file, but not a latency table of this tool")
 

@@ -39,15 +39,22 @@ def _pyramid(space: TreeSpace, multiplier: float) -> Architecture:
 
 
 def hand_made_choices(space: Space) -> list[int]:
-    """The family's choice at every edge: mb6_3x3, sepconv_3x3. Raises InputError where the space does not offer it."""
+    """The family's choice at every edge: mb6_3x3, with no more squeeze-and-excitation than has to be, or sepconv_3x3.
+
+    Raises InputError where the space does not offer it.
+    """
     wanted = _PYRAMID if isinstance(space, TreeSpace) else _MOBILENET_V2
     choices = []
     for edge in space.edges:
-        offered = [op.choice for op in edge.candidates]
-        if wanted not in offered:
+        offered = {
+            op.squeeze_excite: index
+            for index, op in enumerate(edge.candidates)
+            if replace(op, squeeze_excite=0.0).choice == wanted
+        }
+        if not offered:
             raise InputError(
                 f"search.target_ratio is a share of the all-{wanted} net, which {edge.name} of space {space.name} does "
                 "not offer; give search.target_ms instead"
             )
-        choices.append(offered.index(wanted))
+        choices.append(offered[min(offered)])
     return choices

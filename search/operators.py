@@ -21,13 +21,28 @@ def _convolution(in_channels: int, out_channels: int, kernel: int, stride: int, 
     ]
 
 
+def activation_module(name: str) -> nn.Module:
+    """The module of an OpSpec's activation."""
+    match name:
+        case "relu6":
+            return nn.ReLU6(inplace=True)
+        case "relu":
+            return nn.ReLU(inplace=True)
+        case "hswish":
+            return nn.Hardswish(inplace=True)
+        case "swish":
+            return nn.SiLU(inplace=True)
+        case _:
+            raise InputError(f"there is no module of the activation {name!r}")
+
+
 class ConvBlock(nn.Module):
-    """Convolution, batch norm, ReLU6: [N, in, r, r] to [N, out, r/s, r/s]."""
+    """Convolution, batch norm, activation: [N, in, r, r] to [N, out, r/s, r/s]."""
 
     def __init__(self, op: OpSpec) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            *_convolution(op.in_channels, op.out_channels, op.kernel, op.stride), nn.ReLU6(inplace=True)
+            *_convolution(op.in_channels, op.out_channels, op.kernel, op.stride), activation_module(op.activation)
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -35,16 +50,49 @@ class ConvBlock(nn.Module):
         return out
 
 
+class HardSigmoid(nn.Module):
+    """ReLU6(x + 3) / 6; export folds all but the ReLU6 into the convolutions around it (`deploy.folding`)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.relu6(x + 3.0) * (1.0 / 6.0)
+
+
+class SqueezeExcite(nn.Module):
+    """Every channel weighed by what all channels' means say (Hu et al., arXiv 1709.01507): [N, C, r, r] to the same.
+
+    With swish as in EfficientNet: swish inside, a sigmoid as the gate. Else as in MobileNetV3: ReLU inside, and a hard
+    sigmoid.
+    """
+
+    def __init__(self, op: OpSpec) -> None:
+        super().__init__()
+        swish = op.activation == "swish"
+        self.reduce = nn.Conv2d(op.mid_channels, op.squeeze_channels, 1)
+        self.activation = activation_module("swish" if swish else "relu")
+        self.expand = nn.Conv2d(op.squeeze_channels, op.mid_channels, 1)
+        self.gate: nn.Module = nn.Sigmoid() if swish else HardSigmoid()
+
+    def forward(self, x: Tensor) -> Tensor:
+        means = functional.adaptive_avg_pool2d(x, 1)
+        gates: Tensor = self.gate(self.expand(self.activation(self.reduce(means))))
+        return x * gates
+
+
 class MBConv(nn.Module):
-    """Inverted residual block (MobileNetV2, Sandler et al. 2018): expand 1x1, depthwise k x k, linear 1x1."""
+    """Inverted residual block (MobileNetV2, Sandler et al. 2018): expand 1x1, depthwise k x k, linear 1x1.
+
+    Squeeze-and-excitation, where there is one, stands before the linear 1x1, as in MobileNetV3 and EfficientNet.
+    """
 
     def __init__(self, op: OpSpec) -> None:
         super().__init__()
         mid = op.mid_channels
         layers: list[nn.Module] = []
         if op.expansion > 1:
-            layers += [*_convolution(op.in_channels, mid, 1, 1), nn.ReLU6(inplace=True)]
-        layers += [*_convolution(mid, mid, op.kernel, op.stride, groups=mid), nn.ReLU6(inplace=True)]
+            layers += [*_convolution(op.in_channels, mid, 1, 1), activation_module(op.activation)]
+        layers += [*_convolution(mid, mid, op.kernel, op.stride, groups=mid), activation_module(op.activation)]
+        if op.squeeze_excite:
+            layers.append(SqueezeExcite(op))
         layers += _convolution(mid, op.out_channels, 1, 1)
         self.body = nn.Sequential(*layers)
         self.residual = op.residual
@@ -97,7 +145,7 @@ def build_operator(op: OpSpec, *, dropout: float = 0.0) -> nn.Module:
 
 
 def initialise(module: nn.Module) -> None:
-    """He initialisation by fan-out, N(0, sqrt(2 / (k*k*out))), not divided by groups; linear U(+-1/sqrt(in)).
+    """He initialisation by fan-out, N(0, sqrt(2 / (k*k*out))), not divided by groups; linear U(+-1/sqrt(in)); biases 0.
 
     As in ProxylessNAS's released code (`init_model`, `he_fout`).
     """
@@ -105,6 +153,8 @@ def initialise(module: nn.Module) -> None:
         if isinstance(layer, nn.Conv2d):
             fan_out = layer.kernel_size[0] * layer.kernel_size[1] * layer.out_channels
             nn.init.normal_(layer.weight, 0.0, math.sqrt(2.0 / fan_out))
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
         elif isinstance(layer, nn.Linear):
             bound = 1.0 / math.sqrt(layer.in_features)
             with torch.no_grad():

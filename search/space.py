@@ -8,77 +8,32 @@ from functools import cached_property
 from importlib import resources
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import ValidationError
 
-from latency.opspec import OpSpec, zero
 from pocketnas_base.errors import InputError
 from pocketnas_base.files import read_bytes
-from search.layout import MAX_RESOLUTION, MIN_RESOLUTION, Edge, Place, Space
+from pocketnas_base.rounding import make_divisible
+from search.chain_places import places_of
+from search.layout import Place, Space
+from search.space_file import MAX_WIDTH_MULTIPLIER, FirstBlockSpec, HeadSpec, SpaceFile, StageSpec, StemSpec
 from search.tree_space import TreeSpace
 
 MAX_SPACE_BYTES = 1024 * 1024
 
-_AT_RESOLUTION = re.compile(r"(.+)@([0-9]{1,6})")
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-_Width = Field(ge=1, le=16_384)
-_Kernel = Field(ge=1, le=15)
-
-
-class StemSpec(_Strict):
-    """The first convolution, `kernel` x `kernel`, then batch norm and activation."""
-
-    width: int = _Width
-    kernel: int = _Kernel
-    stride: int = Field(ge=1, le=4)
-
-
-class FirstBlockSpec(_Strict):
-    """The fixed first MBConv, without shortcut (ProxylessNAS keeps it out of the search)."""
-
-    width: int = _Width
-    kernel: int = _Kernel
-    expansion: int = Field(ge=1, le=16)
-
-
-class StageSpec(_Strict):
-    """`cells` searchable blocks of one width; the first has `stride`, the others stride 1."""
-
-    width: int = _Width
-    cells: int = Field(ge=1, le=64)
-    stride: int = Field(ge=1, le=4)
-
-
-class HeadSpec(_Strict):
-    """The 1x1 convolution before global average pool and classifier."""
-
-    width: int = _Width
-
-
-class _SpaceFile(_Strict):
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
-    resolution: int = Field(ge=MIN_RESOLUTION, le=MAX_RESOLUTION)
-    image_channels: int = Field(ge=1, le=16)
-    classes: int = Field(ge=2, le=65_536)
-    kernels: list[int] = Field(min_length=1, max_length=8)
-    expansions: list[int] = Field(min_length=1, max_length=8)
-    zero: bool
-    stem: StemSpec
-    first: FirstBlockSpec
-    stages: list[StageSpec] = Field(min_length=1, max_length=32)
-    head: HeadSpec
+_SIZED = re.compile(r"(.+)@(?:x([0-9]{1,2}(?:\.[0-9]{1,4})?)|([0-9]{1,6}))")
+# What a space's plain data leaves out, so that fingerprints taken before there were these keys stay valid.
+_DEFAULTS = {"width_multiplier": 1.0, "activation": "relu6", "squeeze_excite": [0.0]}
 
 
 @dataclass(frozen=True)
 class SearchSpace(Space):
     """Stem, fixed first block, stages of searchable blocks, head (ProxylessNAS, section 4.2).
 
-    kernels, expansions: every combination is a candidate, kernel-major (3x3 mb3, 3x3 mb6, 5x5 mb3, ...).
+    kernels, expansions, squeeze_excite: every combination is a candidate, kernel-major (3x3 mb3, 3x3 mb6, 5x5 mb3,
+      ...); the last are shares of a block's expanded channels.
     zero: whether a block with stride 1 and equal channels may be left out.
+    width_multiplier: what the widths of the parts are still to be multiplied by; see `scaled`.
+    activation, squeeze_excite: of every part that does not say its own.
     """
 
     name: str
@@ -92,46 +47,37 @@ class SearchSpace(Space):
     first: FirstBlockSpec
     stages: tuple[StageSpec, ...]
     head: HeadSpec
+    width_multiplier: float = 1.0
+    activation: str = "relu6"
+    squeeze_excite: tuple[float, ...] = (0.0,)
 
     @cached_property
-    def _layout(self) -> tuple[tuple[OpSpec, ...], tuple[Edge, ...], tuple[OpSpec, ...]]:
-        stem = OpSpec(
-            "conv", self.image_channels, self.stem.width, self.stem.kernel, 1, self.stem.stride, self.resolution
+    def scaled(self) -> "SearchSpace":
+        """The same space with its widths multiplied and the multiplier 1.
+
+        As in MobileNet's and ProxylessNAS's released code: to the nearest multiple of 8, never below 90 % of the
+        product; the head's width only by a multiplier above 1. Under the multiplier 1 widths stay as they are written.
+        """
+        factor = self.width_multiplier
+        if factor == 1:
+            return self
+
+        def wide(width: int) -> dict[str, int]:
+            return {"width": make_divisible(width * factor)}
+
+        return replace(
+            self,
+            stem=self.stem.model_copy(update=wide(self.stem.width)),
+            first=self.first.model_copy(update=wide(self.first.width)),
+            stages=tuple(stage.model_copy(update=wide(stage.width)) for stage in self.stages),
+            head=self.head.model_copy(update=wide(self.head.width)) if factor > 1 else self.head,
+            width_multiplier=1.0,
         )
-        first = OpSpec(
-            "mbconv",
-            self.stem.width,
-            self.first.width,
-            self.first.kernel,
-            self.first.expansion,
-            1,
-            stem.out_resolution,
-        )
-        edges: list[Edge] = []
-        channels, resolution = self.first.width, first.out_resolution
-        for number, stage in enumerate(self.stages, start=1):
-            for cell in range(1, stage.cells + 1):
-                stride = stage.stride if cell == 1 else 1
-                residual = stride == 1 and channels == stage.width
-                candidates = [
-                    OpSpec("mbconv", channels, stage.width, kernel, expansion, stride, resolution, residual)
-                    for kernel in self.kernels
-                    for expansion in self.expansions
-                ]
-                if self.zero and residual:
-                    candidates.append(zero(channels, resolution))
-                edges.append(Edge(f"stage{number}.cell{cell}", tuple(candidates)))
-                channels, resolution = stage.width, candidates[0].out_resolution
-        head = OpSpec("conv", channels, self.head.width, 1, 1, 1, resolution)
-        classifier = OpSpec("classifier", self.head.width, self.classes, 1, 1, 1, resolution)
-        return (stem, first), tuple(edges), (head, classifier)
 
     @cached_property
     def places(self) -> tuple[Place, ...]:
         """One after another."""
-        before, edges, after = self._layout
-        contents: list[OpSpec | Edge] = [*before, *edges, *after]
-        return tuple(Place(content, (number,)) for number, content in enumerate(contents))
+        return places_of(self.scaled)
 
     @property
     def total_stride(self) -> int:
@@ -143,33 +89,58 @@ class SearchSpace(Space):
         self.check_resolution(resolution)
         if resolution == self.resolution:
             return self
-        return replace(self, name=f"{self.name.partition('@')[0]}@{resolution}", resolution=resolution)
+        return replace(self, name=_sized_name(self.name, pixels=f"{resolution}"), resolution=resolution)
+
+    def at_width(self, multiplier: float) -> "SearchSpace":
+        """The same blocks with their widths multiplied, in place of the multiplier that the space has.
+
+        Its name says so, `mobile@x0.75`, before a resolution: `mobile@x0.75@192`. Raises InputError for a multiplier
+        that is not above 0, above 16, or has more than four decimals.
+        """
+        if not 0 < multiplier <= MAX_WIDTH_MULTIPLIER or round(multiplier, 4) != multiplier:
+            raise InputError(
+                f"space {self.name} takes a width multiplier above 0 and at most {MAX_WIDTH_MULTIPLIER}, with at most "
+                f"four decimals, not {multiplier}"
+            )
+        if multiplier == self.width_multiplier:
+            return self
+        return replace(self, name=_sized_name(self.name, width=f"x{multiplier:g}"), width_multiplier=float(multiplier))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """As Space has it, over the widths as they come out."""
+        return super().fingerprint if self.scaled is self else self.scaled.fingerprint
 
     def to_dict(self) -> dict[str, object]:
-        """The content of the space's TOML file."""
+        """The content of the space's TOML file, without what is as it is by default."""
         plain = asdict(self)
         for key in ("stem", "first", "head"):
-            plain[key] = getattr(self, key).model_dump()
-        plain["stages"] = [stage.model_dump() for stage in self.stages]
-        plain["kernels"], plain["expansions"] = list(self.kernels), list(self.expansions)
-        return plain
+            plain[key] = getattr(self, key).model_dump(exclude_defaults=True)
+        plain["stages"] = [stage.model_dump(exclude_defaults=True) for stage in self.stages]
+        for key in ("kernels", "expansions", "squeeze_excite"):
+            plain[key] = list(plain[key])
+        return {key: value for key, value in plain.items() if _DEFAULTS.get(key) != value}
 
     @classmethod
     def from_dict(cls, value: object, *, source: str) -> "SearchSpace":
         """Build a space from plain data. Raises InputError naming `source` and the field at fault."""
         try:
-            parsed = _SpaceFile.model_validate(value)
+            parsed = SpaceFile.model_validate(value)
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(str(part) for part in first["loc"]) or "the file"
             raise InputError(f"space {source}: {place}: {first['msg']}") from None
-        fields = {name: getattr(parsed, name) for name in _SpaceFile.model_fields}
+        fields = {name: getattr(parsed, name) for name in SpaceFile.model_fields}
         for name in ("kernels", "expansions", "stages"):
             fields[name] = tuple(fields[name])
-        for name in ("kernels", "expansions"):
-            if len(set(fields[name])) != len(fields[name]):
+        lists = {name: fields[name] for name in ("kernels", "expansions", "squeeze_excite")}
+        lists |= {f"stages.{n}.squeeze_excite": stage.squeeze_excite or () for n, stage in enumerate(parsed.stages)}
+        for name, values in lists.items():
+            if len(set(values)) != len(values):
                 raise InputError(f"space {source}: {name}: the same value is listed twice")
         space = cls(**fields)
+        if round(space.width_multiplier, 4) != space.width_multiplier:
+            raise InputError(f"space {source}: width_multiplier: at most four decimals")
         try:
             space.op_specs()
         except InputError as error:
@@ -184,13 +155,30 @@ def builtin_spaces() -> tuple[str, ...]:
 
 
 def load_space(name_or_path: str) -> Space:
-    """A built-in space by name, or one from a TOML file; with `@PIXELS` behind it, for images of another size.
+    """A built-in space by name, or one from a TOML file.
 
-    Raises InputError listing what is known.
+    With `@xMULTIPLIER` behind it, its widths are multiplied; with `@PIXELS`, it is for images of another size; with
+    both, in either order, both. Raises InputError listing what is known.
     """
-    if sized := _AT_RESOLUTION.fullmatch(name_or_path):
-        return _load(sized[1]).at_resolution(int(sized[2]))
-    return _load(name_or_path)
+    name, width, pixels = name_or_path, "", ""
+    while sized := _SIZED.fullmatch(name):
+        if (width and sized[2]) or (pixels and sized[3]):
+            break
+        name, width, pixels = sized[1], width or sized[2] or "", pixels or sized[3] or ""
+    space = _load(name)
+    if width:
+        if not isinstance(space, SearchSpace):
+            raise InputError(f"space {space.name} takes no width multiplier: its widths are those of a PyramidNet")
+        space = space.at_width(float(width))
+    return space.at_resolution(int(pixels)) if pixels else space
+
+
+def _sized_name(name: str, *, width: str = "", pixels: str = "") -> str:
+    """A space's name, its width multiplier or resolution replaced: `NAME[@xMULTIPLIER][@PIXELS]`."""
+    base, *said = name.split("@")
+    width = width or next((each for each in said if each.startswith("x")), "")
+    pixels = pixels or next((each for each in said if not each.startswith("x")), "")
+    return "@".join(filter(None, (base, width, pixels)))
 
 
 def _load(name_or_path: str) -> Space:

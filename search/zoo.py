@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, TypeAdapter
 from latency.opspec import OpSpec
 from pocketnas_base.errors import InputError
 from pocketnas_base.files import read_json
+from pocketnas_base.rounding import make_divisible
 from search.architecture import Architecture, assemble
 from search.space import SearchSpace, load_space
 
@@ -121,12 +122,6 @@ def describe(architecture: Architecture) -> dict[str, object]:
     }
 
 
-def make_divisible(value: float, divisor: int = 8) -> int:
-    """The multiple of `divisor` nearest to `value`, but never less than 90 % of it (MobileNet reference code)."""
-    nearest = max(divisor, int(value + divisor / 2) // divisor * divisor)
-    return nearest + divisor if nearest < 0.9 * value else nearest
-
-
 def mobilenet_v2_family(space: SearchSpace, multipliers: Sequence[float]) -> list[Architecture]:
     """MobileNetV2-style nets in the form of `space`: its image size, strides, cells and classes, all blocks MB6 3x3.
 
@@ -137,7 +132,8 @@ def mobilenet_v2_family(space: SearchSpace, multipliers: Sequence[float]) -> lis
     return [_mobilenet_v2(space, float(multiplier)) for multiplier in multipliers]
 
 
-def _mobilenet_v2(space: SearchSpace, multiplier: float) -> Architecture:
+def _mobilenet_v2(unscaled: SearchSpace, multiplier: float) -> Architecture:
+    space = unscaled.scaled
     if not 0 < multiplier <= MAX_MULTIPLIER:
         raise InputError(f"width multiplier must be above 0 and at most {MAX_MULTIPLIER}, not {multiplier}")
     stem_width, first_width = (make_divisible(part.width * multiplier) for part in (space.stem, space.first))

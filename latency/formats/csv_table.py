@@ -163,7 +163,7 @@ def _true_or_false(text: str) -> bool:
 
 _READERS: dict[str, Callable[[str], object]] = {
     **dict.fromkeys(_WHOLE_NUMBERS, _whole_number),
-    **dict.fromkeys((*TIMES, *LATER_TIMES), _time),
+    **dict.fromkeys((*TIMES, *LATER_TIMES, "squeeze_excite"), _time),
     "residual": _true_or_false,
     "settled": _true_or_false,
     "tolerated": str.split,

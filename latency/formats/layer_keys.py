@@ -8,7 +8,8 @@
 The kernel of `Conv` and `Conv_1` stands in the code that asks for them, not in the key (ProxylessNAS
 `search/utils/latency_estimator.py`; Once-for-All `ofa/nas/efficiency_predictor/latency_lookup_table.py`). Tables of
 Once-for-All's MobileNetV3 write `expand` in channels, add `-se:0-hs:0` to a block, and know further layers; their
-convolutions outside of blocks have hard swish.
+convolutions outside of blocks have hard swish, blocks without it ReLU, and their squeeze-and-excitation is a quarter of
+the expanded channels wide (`ofa/utils/layers.py`, `MBConvLayer`; `ofa/utils/pytorch_modules.py`, `SEModule`).
 """
 
 import re
@@ -18,6 +19,7 @@ from latency.opspec import OpSpec
 from pocketnas_base.errors import InputError
 
 STEM_KERNEL = 3
+_GATE_SHARE = 0.25
 
 _SHAPE = r"(\d{1,5})x(\d{1,5})x(\d{1,5})"
 _LAYER = re.compile(
@@ -58,11 +60,10 @@ def operator_of_key(key: str, *, mobilenet_v3: bool) -> OpSpec | Foreign:
         case "expanded_conv" if block is not None and flat is None:
             return _block(key, block, channels, int(out_channels), resolution, int(out_height), mobilenet_v3)
         case "Conv" | "Conv_1" if block is None and flat is None:
-            if mobilenet_v3:
-                return Foreign("a convolution with hard swish")
+            activation = "hswish" if mobilenet_v3 else "relu6"
             kernel = STEM_KERNEL if kind == "Conv" else 1
             stride = max(1, round(resolution / max(1, int(out_height))))
-            op = OpSpec("conv", channels, int(out_channels), kernel, 1, stride, resolution)
+            op = OpSpec("conv", channels, int(out_channels), kernel, 1, stride, resolution, activation=activation)
             return _as_large_as_said(key, op, int(out_height))
         case "Logits" if block is None and flat is not None:
             return OpSpec("classifier", channels, int(flat), 1, 1, 1, resolution)
@@ -77,13 +78,13 @@ def _block(
     if said is None:
         raise InputError(f"{key[:120]!r}: a block reads expand:E-kernel:K-stride:S-idskip:I")
     expand, kernel, stride, skip, squeeze, swish = (int(each) if each else 0 for each in said.groups())
-    if squeeze or swish:
-        return Foreign("a block with " + " and ".join(["squeeze-and-excite"] * squeeze + ["hard swish"] * swish))
+    activation, share = "relu6", 0.0
     if mobilenet_v3:
+        activation, share = "hswish" if swish else "relu", _GATE_SHARE * squeeze
         if channels == 0 or expand % channels:
             return Foreign("a block whose expansion is no whole number")
         expand //= channels
-    op = OpSpec("mbconv", channels, out_channels, kernel, expand, stride, resolution, residual=bool(skip))
+    op = OpSpec("mbconv", channels, out_channels, kernel, expand, stride, resolution, bool(skip), activation, share)
     return _as_large_as_said(key, op, out_resolution)
 
 
@@ -95,6 +96,8 @@ def _as_large_as_said(key: str, op: OpSpec, out_resolution: int) -> OpSpec:
 
 def key_of_operator(op: OpSpec) -> str:
     """The key of an operator. Raises InputError for one that such a table cannot name."""
+    if op.activation != "relu6" or op.squeeze_excite:
+        raise InputError(f"{op.key} has no name in a table of ProxylessNAS, whose activations are all ReLU6")
     size, out = f"{op.resolution}x{op.resolution}", f"{op.out_resolution}x{op.out_resolution}"
     shapes = f"input:{size}x{op.in_channels}-output:{out}x{op.out_channels}"
     match op.kind, op.kernel, op.stride:

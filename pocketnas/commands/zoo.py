@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from pocketnas.console import print_json, print_table
+from pocketnas.console import print_json, print_table, print_words
 from pocketnas_base.errors import InputError
 from search.space import builtin_spaces, load_space
 from search.zoo import describe, load_zoo, zoo_names
@@ -14,7 +14,7 @@ def show_zoo(name: str, *, as_json: bool) -> None:
         _list(as_json=as_json)
     elif name in zoo_names():
         _architecture(name, as_json=as_json)
-    elif name in builtin_spaces():
+    elif name.partition("@")[0] in builtin_spaces() or ".toml" in name:
         _space(name, as_json=as_json)
     else:
         raise InputError(f"the zoo has no {name!r}; it has {', '.join((*zoo_names(), *builtin_spaces()))}")
@@ -92,17 +92,17 @@ def _space(name: str, *, as_json: bool) -> None:
     if as_json:
         print_json({**space.to_dict(), "architectures": space.size, "operators": len(space.op_specs())})
         return
-    print_table(
-        ["block", "stride", "channels", "resolution px", "candidates"],
+    print(f"{name}: {_power_of_ten(space.size)} architectures, {len(space.op_specs())} operators to measure")
+    columns = ["block", "stride", "channels", "resolution px", "activation", "candidates"]
+    rows = [
         [
-            [
-                edge.name,
-                str(edge.candidates[0].stride),
-                f"{edge.in_channels} to {edge.out_channels}",
-                str(edge.candidates[0].resolution),
-                " ".join(op.choice for op in edge.candidates),
-            ]
-            for edge in space.edges
-        ],
-        title=f"{name}: {_power_of_ten(space.size)} architectures, {len(space.op_specs())} operators to measure",
-    )
+            edge.name,
+            str(edge.candidates[0].stride),
+            f"{edge.in_channels} to {edge.out_channels}",
+            str(edge.candidates[0].resolution),
+            edge.candidates[0].activation,
+            " ".join(op.choice for op in edge.candidates),
+        ]
+        for edge in space.edges
+    ]
+    print_words(columns, rows, whole=columns[:-1])

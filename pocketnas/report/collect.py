@@ -31,7 +31,7 @@ MAX_REBENCH_ROWS = 1000
 RESUME = "pocketnas run CONFIG --resume"
 
 _CELL = re.compile(r"([a-z]{3,12})_(\d{1,2})x\2")
-_MBCONV = re.compile(r"mb(\d{1,3})_(\d{1,2})x\2")
+_MBCONV = re.compile(r"mb(\d{1,3})_(\d{1,2})x\2(?:_se([01](?:\.\d{1,4})?))?")
 
 Record = TypeVar("Record", bound=BaseModel)
 
@@ -129,13 +129,13 @@ def _positions(
         raise _fault(run_dir, "architecture.json", "search", "its blocks are not those that search/result.json chose")
     positions = []
     for index, (number, edge, op) in enumerate(zip(numbers, search.edges, searched, strict=True)):
-        costs = tuple(_candidate_ms(table, op, name, number - 1) for name in edge.candidates)
+        costs = tuple(_candidate_ms(table, op, name, number - 1, edge.activation) for name in edge.candidates)
         probabilities = search.probabilities[index][: len(edge.candidates)]
         positions.append(Position(edge.name, number, op, edge.candidates, costs, probabilities, search.chosen[index]))
     return tuple(positions)
 
 
-def _candidate_ms(table: LatencyTable, at: OpSpec, name: str, place: int) -> float | None:
+def _candidate_ms(table: LatencyTable, at: OpSpec, name: str, place: int, activation: str) -> float | None:
     try:
         if name == "zero":
             op = zero_op(at.in_channels, at.resolution)
@@ -145,10 +145,19 @@ def _candidate_ms(table: LatencyTable, at: OpSpec, name: str, place: int) -> flo
                 {**zero_op(at.in_channels, at.resolution).to_dict(), "kind": kind, "kernel": int(size)}
             )
         elif match := _MBCONV.fullmatch(name):
-            expansion, kernel = (int(part) for part in match.groups())
+            expansion, kernel, share = int(match[1]), int(match[2]), float(match[3] or 0)
             residual = at.stride == 1 and at.in_channels == at.out_channels
             op = OpSpec(
-                "mbconv", at.in_channels, at.out_channels, kernel, expansion, at.stride, at.resolution, residual
+                "mbconv",
+                at.in_channels,
+                at.out_channels,
+                kernel,
+                expansion,
+                at.stride,
+                at.resolution,
+                residual,
+                activation,
+                share,
             )
         else:
             return None

@@ -130,6 +130,7 @@ def _row(record: RunRecord, part: tuple[Block, ...], pitch: float, top: float) -
         base = top + 50 + BLOCK_HEIGHT + 16
         muted = " faint" if op.kind == "zero" else ""
         channels = f"{op.out_channels} classes" if op.kind == "classifier" else f"{op.out_channels} ch"
+        channels += ", SE" if op.squeeze_excite else ""
         drawn.append(
             group(
                 tip(block.description),

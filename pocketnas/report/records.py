@@ -41,11 +41,13 @@ Curve = Annotated[tuple[CurvePoint, ...], Field(max_length=MAX_POINTS)]
 
 
 class EdgeRecord(_Record):
-    """A searchable position and the names of its candidates (`mb3_5x5`, `zero`). number: its place among the operators,
-    from 1; unsaid by versions that knew chains alone, whose positions stand one after another from the third on."""
+    """A searchable position, the names of its candidates (`mb3_5x5`, `zero`) and their activation. number: its place
+    among the operators, from 1; unsaid by versions that knew chains alone, whose positions stand one after another from
+    the third on."""
 
     name: Text
     number: int | None = Field(default=None, ge=1, le=100_000)
+    activation: Text = "relu6"
     candidates: tuple[Text, ...] = Field(min_length=1, max_length=256)
 
 

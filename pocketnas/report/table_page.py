@@ -58,10 +58,10 @@ def heat_figure(table: LatencyTable) -> Figure | None:
     """What each block's choices add, one row a shape and place; None for a table without blocks."""
     blocks = [entry for entry in table.entries() if entry.op.kind in BLOCKS]
     blocks += [entry for entry in table.entries() if entry.op.kind == "zero" and entry.place is not None]
-    shapes: dict[tuple[int, OpSpec], dict[str, Entry]] = {}
+    shapes: dict[tuple[int, OpSpec, str], dict[str, Entry]] = {}
     for entry in blocks:
         at = -1 if entry.place is None else entry.place
-        shapes.setdefault((at, shape_of(entry.op)), {})[entry.op.choice] = entry
+        shapes.setdefault((at, shape_of(entry.op), entry.op.activation), {})[entry.op.choice] = entry
     columns = list(dict.fromkeys(entry.op.choice for entry in sorted(blocks, key=lambda entry: _order(entry.op))))
     if not columns:
         return None
@@ -73,17 +73,20 @@ def heat_figure(table: LatencyTable) -> Figure | None:
     costs = {entry.key: operator_ms(table, entry.op, entry.place) for entry in blocks}
     low, high = min(0.0, *costs.values()), max(0.0, *costs.values())
     rows = []
-    for (place, shape), cells in sorted(shapes.items(), key=lambda item: (item[0][0], -item[0][1].resolution)):
+    for (place, shape, activation), cells in sorted(
+        shapes.items(), key=lambda item: (item[0][0], -item[0][1].resolution)
+    ):
         drawn = [_cell(cells.get(name), costs, low, high) for name in columns]
         channels, _, size = shape_note(shape).partition(", ")
+        size += "" if activation == "relu6" else f", {activation}"
         title, note = (f"place {place}", f"{channels}, {size}") if place >= 0 else (channels, size)
         rows.append(Row(title, note, tuple(drawn)))
     return heat_map(columns, rows, (number(low), f"{number(high)} ms"), "What every choice adds to a network", FULL)
 
 
-def _order(op: OpSpec) -> tuple[bool, bool, int, int, str]:
+def _order(op: OpSpec) -> tuple[bool, bool, int, int, float, str]:
     """Fixed first blocks, then kernel-major, as spaces list their candidates, Zero last."""
-    return op.kind == "zero", op.expansion > 1, op.kernel, op.expansion, op.kind
+    return op.kind == "zero", op.expansion > 1, op.kernel, op.expansion, op.squeeze_excite, op.kind
 
 
 def _cell(entry: Entry | None, costs: dict[str, float], low: float, high: float) -> Cell | None:

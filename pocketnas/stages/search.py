@@ -77,7 +77,12 @@ def run(context: RunContext) -> str:
 def described_edges(space: Space) -> list[dict[str, object]]:
     """Each searchable position for result.json: its name, its place among the operators, from 1, and its candidates."""
     return [
-        {"name": edge.name, "number": number, "candidates": [op.choice for op in edge.candidates]}
+        {
+            "name": edge.name,
+            "number": number,
+            "candidates": [op.choice for op in edge.candidates],
+            "activation": edge.candidates[0].activation,
+        }
         for number, place in enumerate(space.places, start=1)
         if isinstance(edge := place.content, Edge)
     ]

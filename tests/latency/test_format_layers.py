@@ -122,19 +122,19 @@ def test_an_imported_table_comes_back_from_its_file(tmp_path: Path) -> None:
 def test_once_for_alls_mobilenet_v3_is_taken_as_far_as_there_are_operators_for_it(tmp_path: Path) -> None:
     found = imported(written(tmp_path, OFA))
     assert {op.key: row.latency_ms for op, row in found.table.rows.items()} == {
+        "conv_3x3_s2_3-24_r224_hswish": 0.99,
         "classifier_s1_1536-1000_r1": 0.67,
-        "mb3_5x5_s2_24-32_r112": 1.7,
+        "mb3_5x5_s2_24-32_r112_relu": 1.7,
+        "mb6_3x3_se0.25_s1_48-48_r28_res_relu": 1.0,
+        "mb3_3x3_s1_96-96_r14_res_hswish": 1.0,
+        "mb3_3x3_se0.25_s1_96-136_r14_hswish": 1.0,
     }
     assert found.left_out == {
         "a layer of type AvgPool2D": 1,
         "a layer of type Conv_2": 1,
-        "a convolution with hard swish": 1,
-        "a block with squeeze-and-excite": 1,
-        "a block with hard swish": 1,
-        "a block with squeeze-and-excite and hard swish": 1,
         "a block whose expansion is no whole number": 1,
     }
-    block = OpSpec("mbconv", 24, 32, 5, 3, 2, 112)
+    block = OpSpec("mbconv", 24, 32, 5, 3, 2, 112, activation="relu")
     assert found.table.rows[block].high_ms == pytest.approx(1.7 + 1.96 * 0.02 / 20)
     assert found.table.info.source is not None
     assert found.table.info.source.format == "ofa"

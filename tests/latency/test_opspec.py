@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 import torch
+from block_cases import BLOCKS
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from latency.opspec import EMPTY, MAX_DIMENSION, OpSpec, zero
+from latency.opspec import ACTIVATIONS, EMPTY, MAX_DIMENSION, OpSpec, zero
 from pocketnas_base.errors import InputError
 from search.operators import build_operator
 from search.space import load_space
@@ -26,6 +27,7 @@ def operators() -> list[OpSpec]:
     """Every operator of the demo space, and those of published nets: other sizes, kernels and strides."""
     found = [op for op in load_space("demo").op_specs() if op != EMPTY]
     found += [op for name in NETS for op in load_zoo(name).architecture.ops if op.kind != "zero"]
+    found += BLOCKS
     return list(dict.fromkeys(found))
 
 
@@ -73,6 +75,9 @@ def test_zero_and_the_empty_model_count_nothing() -> None:
     [
         (BLOCK, "mb6_5x5_s2_24-40_r28"),
         (OpSpec("mbconv", 16, 16, 3, 3, 1, 14, residual=True), "mb3_3x3_s1_16-16_r14_res"),
+        (OpSpec("mbconv", 16, 16, 3, 3, 1, 14, True, "hswish"), "mb3_3x3_s1_16-16_r14_res_hswish"),
+        (replace(BLOCK, squeeze_excite=0.25), "mb6_5x5_se0.25_s2_24-40_r28"),
+        (replace(BLOCK, activation="swish", squeeze_excite=0.5), "mb6_5x5_se0.5_s2_24-40_r28_swish"),
         (OpSpec("conv", 3, 32, 3, 1, 2, 224), "conv_3x3_s2_3-32_r224"),
         (OpSpec("classifier", 1280, 1000, 1, 1, 1, 7), "classifier_s1_1280-1000_r7"),
         (zero(24, 14), "zero_s1_24-24_r14"),
@@ -109,7 +114,13 @@ def test_odd_resolutions_are_rounded_up_as_torch_does() -> None:
         ({"residual": 1}, "residual must be true or false, not 1"),
         ({"residual": True}, "a residual needs stride 1 and as many channels out as in"),
         ({"residual": True, "stride": 1}, "a residual needs stride 1"),
-        ({"activation": "swish"}, "unknown activation 'swish'; known: relu6"),
+        ({"activation": "gelu"}, "unknown activation 'gelu'; known: relu6, relu, hswish, swish"),
+        ({"kind": "classifier", "activation": "relu"}, "classifier takes no activation, so it cannot be relu"),
+        ({"kind": "conv", "squeeze_excite": 0.25}, "conv: squeeze_excite is for an mbconv alone"),
+        ({"squeeze_excite": 1.5}, r"squeeze_excite must be a share from 0 to 1 .* not 1\.5"),
+        ({"squeeze_excite": True}, "squeeze_excite must be a share .* not True"),
+        ({"squeeze_excite": float("nan")}, "squeeze_excite must be a share .* not nan"),
+        ({"squeeze_excite": "0.25"}, "squeeze_excite must be a share .* not '0.25'"),
     ],
 )
 def test_what_no_operator_can_be_is_refused_in_one_line(change: dict[str, Any], message: str) -> None:
@@ -131,8 +142,12 @@ valid = st.builds(
 )
 
 
-@given(valid, st.booleans())
-def test_plain_data_gives_the_same_operator_back(op: OpSpec, residual: bool) -> None:
+@given(valid, st.booleans(), st.sampled_from(ACTIVATIONS), st.integers(0, 10_000))
+def test_plain_data_gives_the_same_operator_back(op: OpSpec, residual: bool, activation: str, share: int) -> None:
+    if op.kind in ("conv", "mbconv"):
+        op = replace(op, activation=activation)
+    if op.kind == "mbconv":
+        op = replace(op, squeeze_excite=share / 10_000)
     if residual:
         op = replace(op, out_channels=op.in_channels, stride=1, residual=True)
     again = OpSpec.from_dict(json.loads(json.dumps(op.to_dict())))
@@ -165,7 +180,7 @@ anything = st.recursive(
 )
 
 
-@given(st.dictionaries(st.sampled_from(sorted(BLOCK.to_dict())), anything, min_size=1))
+@given(st.dictionaries(st.sampled_from(sorted({**BLOCK.to_dict(), "squeeze_excite": 0})), anything, min_size=1))
 def test_whatever_a_file_says_is_an_operator_or_one_line(fields: dict[str, object]) -> None:
     plain = {**BLOCK.to_dict(), **fields}
     op, problem = None, ""
@@ -174,4 +189,4 @@ def test_whatever_a_file_says_is_an_operator_or_one_line(fields: dict[str, objec
     except InputError as error:
         problem = str(error)
     assert len(problem.splitlines()) == (op is None)
-    assert op is None or op.to_dict() == plain
+    assert op is None or {"squeeze_excite": 0, **op.to_dict()} == {"squeeze_excite": 0, **plain}

@@ -111,7 +111,7 @@ def test_published_nets_have_the_published_size(name: str) -> None:
     assert sum(block["macs"] for block in about["blocks"]) == about["macs"]
     assert sum(block["params"] for block in about["blocks"]) == about["params"]
     names = OpSpec.__dataclass_fields__
-    ops = tuple(OpSpec.from_dict({key: block[key] for key in names}) for block in about["blocks"])
+    ops = tuple(OpSpec.from_dict({key: block[key] for key in names if key in block}) for block in about["blocks"])
     assert Architecture(name, ops).macs == about["macs"], "the blocks are a whole net"
 
 
@@ -128,6 +128,11 @@ def test_a_space_is_shown_in_full() -> None:
     about = answer("zoo", "mobile", "--json")
     assert about["name"] == "mobile"
     assert program("zoo", "mobile").returncode == 0
+    example = Path(__file__).parents[2] / "examples" / "mobilenetv3_like_space.toml"
+    shown = program("zoo", f"{example}@x0.75")
+    assert shown.returncode == 0
+    assert all(word in shown.stdout for word in ("mb3_3x3_se0.25", "hswish", "24 to 32"))
+    assert answer("zoo", "mobile@x0.75@192", "--json")["width_multiplier"] == 0.75
 
 
 def test_predict_adds_up(tmp_path: Path, net: Path) -> None:

@@ -121,7 +121,14 @@ def search_result(space: SearchSpace, table: LatencyTable, choices: list[int], t
         "loss": "add#linear",
         "warmup_steps": WARMUP_STEPS,
         "steps": STEPS,
-        "edges": [{"name": edge.name, "candidates": [op.choice for op in edge.candidates]} for edge in space.edges],
+        "edges": [
+            {
+                "name": edge.name,
+                "candidates": [op.choice for op in edge.candidates],
+                "activation": edge.candidates[0].activation,
+            }
+            for edge in space.edges
+        ],
         "probabilities": probabilities,
         "chosen": choices,
         "curve": curve,
@@ -402,6 +409,19 @@ def test_published_space_renders_in_seconds(tmp_path: Path) -> None:
     assert time.monotonic() - started < 5
     assert path.stat().st_size < 1_500_000
     assert "block 23" in page(run_dir).said
+
+
+def test_activations_and_squeeze_and_excitation_have_their_costs(tmp_path: Path) -> None:
+    plain = load_space("demo").to_dict() | {"name": "gated", "activation": "hswish", "squeeze_excite": [0, 0.25]}
+    space = SearchSpace.from_dict(plain, source="gated.toml")
+    choices = [index % len(edge.candidates) for index, edge in enumerate(space.edges)]
+    run_dir = write_run(tmp_path / "gated", space=space, choices=choices, name="gated")
+    write_report(run_dir)
+    shown, table = page(run_dir), LatencyTable.load(run_dir / "table.parquet")
+    for edge in space.edges:
+        for op in edge.candidates:
+            cost = 0.0 if op.kind == "zero" else table.row(op).latency_ms - table.invocation_ms
+            assert f"{op.choice}: {number(cost)} ms" in shown.said
 
 
 def edit(path: Path, change: Callable[[dict], object]) -> None:  # type: ignore[type-arg]

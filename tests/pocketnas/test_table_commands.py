@@ -205,13 +205,13 @@ def test_a_published_table_stands_wherever_a_table_does(tmp_path: Path) -> None:
 
 
 def test_import_says_what_it_took_and_what_it_left_out(tmp_path: Path) -> None:
-    swish = "expanded_conv-input:28x28x48-output:28x28x48-expand:288-kernel:3-stride:1-idskip:1-se:0-hs:1"
+    uneven = "expanded_conv-input:28x28x48-output:28x28x48-expand:250-kernel:3-stride:1-idskip:1-se:0-hs:1"
     block = "expanded_conv-input:28x28x48-output:28x28x48-expand:288-kernel:3-stride:1-idskip:1-se:0-hs:0"
-    (tmp_path / "ofa.yaml").write_text("".join(f"{key}: {{mean: 1.0}}\n" for key in (swish, block)))
+    (tmp_path / "ofa.yaml").write_text("".join(f"{key}: {{mean: 1.0}}\n" for key in (uneven, block)))
     words = ("--source", "somebody's own", "--licence", "MIT")
     done = program("table", "import", tmp_path / "ofa.yaml", "--out", tmp_path / "t.parquet", *words)
     assert done.returncode == 0
-    assert done.stderr == "left out: 1 of ofa.yaml, a block with hard swish\n"
+    assert done.stderr == "left out: 1 of ofa.yaml, a block whose expansion is no whole number\n"
     assert "1 rows (what operators add) of no stated space on an unknown device (imported, ofa)" in done.stdout
     info = answer("table", "show", tmp_path / "t.parquet", "--json")["info"]
     assert info["source"] == {"format": "ofa", "text": "somebody's own", "licence": "MIT", "times": "mean"}

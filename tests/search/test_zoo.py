@@ -8,9 +8,10 @@ import torch
 from torch.nn import functional
 
 from pocketnas_base.errors import InputError
+from pocketnas_base.rounding import make_divisible
 from search.network import Network, channels_last
 from search.space import builtin_spaces, load_space
-from search.zoo import describe, load_architecture, load_zoo, make_divisible, mobilenet_v2_family, zoo_names
+from search.zoo import describe, load_architecture, load_zoo, mobilenet_v2_family, zoo_names
 
 # MACs and parameters recomputed from the published configurations at 224x224; in millions these are the published
 # 320.4/4.08, 439.2/4.36, 465.3/7.12 and 580.9/6.86 (ProxylessNAS's evaluation logs) and 300/3.5 (MobileNetV2).
@@ -136,3 +137,8 @@ def test_the_family_follows_the_space(name: str):
 def test_impossible_multipliers_are_refused(multiplier: float):
     with pytest.raises(InputError, match="width multiplier"):
         mobilenet_v2_family(load_space("demo"), [multiplier])
+
+
+def test_the_family_of_a_scaled_space_starts_from_its_widths() -> None:
+    (net,) = mobilenet_v2_family(load_space("mobile@x0.75"), [1.0])
+    assert [net.ops[0].out_channels, net.ops[2].out_channels, net.ops[-1].in_channels] == [24, 24, 1280]
