@@ -1,4 +1,4 @@
-"""Batch norm folded into the convolution beside it: what every exporter starts from."""
+"""Batch norm and hard sigmoid folded into the convolutions beside them: what every exporter starts from."""
 
 from typing import TYPE_CHECKING
 
@@ -13,16 +13,17 @@ def folded(module: "nn.Module") -> "nn.Module":
 
     y = g * (conv(x) - mean) / sqrt(var + eps) + b becomes one convolution with bias, computed in float64 and rounded
     to float32 once. A batch norm at the head of a Sequential goes into the convolution behind it where that pads
-    nothing, else it becomes a 1x1 depthwise convolution. The weights are laid out contiguously, as the exporters need
-    them. The copy computes what `module` computes in evaluation mode, up to rounding. Raises ExportError for a batch
-    norm anywhere else.
+    nothing, else it becomes a 1x1 depthwise convolution. Of a squeeze-and-excitation's hard sigmoid ReLU6(x + 3) / 6
+    the 3 goes into the bias before it and the 6 into the weights of the convolution that takes what is gated, so that a
+    ReLU6 is left. The weights are laid out contiguously, as the exporters need them. The copy computes what `module`
+    computes in evaluation mode, up to rounding. Raises ExportError for a batch norm anywhere else.
     """
     from torch import nn
 
     result = evaluated(module)
     for part in list(result.modules()):
         if isinstance(part, nn.Sequential):
-            layers = _fold_layers(_fold_head(list(part)))
+            layers = _fold_gates(_fold_layers(_fold_head(list(part))))
             del part[:]
             part.extend(layers)
     for name, part in result.named_modules():
@@ -92,6 +93,26 @@ def _fold_head(layers: "list[nn.Module]") -> "list[nn.Module]":
         return [_convolution_like(convolution, weight * scale.view(1, -1, 1, 1), bias), *rest[1:]]
     alone = nn.Conv2d(norm.num_features, norm.num_features, 1, groups=norm.num_features)
     return [_convolution_like(alone, scale.view(-1, 1, 1, 1), shift), *rest]
+
+
+def _fold_gates(layers: "list[nn.Module]") -> "list[nn.Module]":
+    """`layers`, of which gates before a convolution are changed in place."""
+    from itertools import pairwise
+
+    import torch
+    from torch import nn
+
+    from search.operators import HardSigmoid, SqueezeExcite
+
+    for gate, following in pairwise(layers):
+        if not (isinstance(gate, SqueezeExcite) and isinstance(gate.gate, HardSigmoid)):
+            continue
+        if isinstance(following, nn.Conv2d) and gate.expand.bias is not None:
+            with torch.no_grad():
+                gate.expand.bias += 3.0
+                following.weight /= 6.0
+            gate.gate = nn.ReLU6()
+    return layers
 
 
 def _fold_pair(convolution: "nn.Conv2d", norm: "nn.BatchNorm2d") -> "nn.Conv2d":

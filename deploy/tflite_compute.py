@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from deploy.tflite_layers import RELU6, SAME, Graph, Layer
+from deploy.tflite_layers import RELU, RELU6, SAME, Graph, Layer
 from pocketnas_base.errors import InputError
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ def value_ranges(graph: Graph, images: NDArray[np.float32]) -> Iterator[tuple[fl
             value = compute(layer, [kept[index] for index in layer.inputs], constants)
             if layer.activation == RELU6:
                 value = functional.relu6(value)
+            elif layer.activation == RELU:
+                value = functional.relu(value)
         kept[number] = value
         for index in [each for each in layer.inputs if last_use[each] == number]:
             del kept[index]
@@ -57,6 +59,12 @@ def compute(layer: Layer, inputs: "list[Tensor]", constants: Constants | None) -
             return functional.conv2d(value, weight, bias, layer.stride, margin, groups=groups)
         case "ADD":
             return value + inputs[1]
+        case "MUL":
+            return value * inputs[1]
+        case "HARD_SWISH":
+            return functional.hardswish(value)
+        case "LOGISTIC":
+            return value.sigmoid()
         case "MEAN":
             return value.mean((2, 3), keepdim=True)
         case "FULLY_CONNECTED":

@@ -35,9 +35,14 @@ VERSIONS: dict[LayerKind, int] = {
     "MEAN": 2,
     "FULLY_CONNECTED": 4,
     "MAX_POOL_2D": 2,
+    "MUL": 2,
+    "LOGISTIC": 2,
+    "HARD_SWISH": 1,
 }
 # Operators that only move or clip numbers: input and output have one quantisation.
 _SAME_SCALE: tuple[LayerKind, ...] = ("PAD", "MAX_POOL_2D")
+# The format's kernels give a sigmoid, which is below 1, in these steps and no others.
+_SHARES = Quantisation((1.0 / 256.0,), LOWEST)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +78,12 @@ def quantise(graph: Graph, images: NDArray[np.float32]) -> IntegerGraph:
     values: list[Quantisation] = []
     for index, seen in enumerate(value_ranges(graph, images)):
         layer = graph.layers[index - 1] if index else None
-        same = layer is not None and layer.kind in _SAME_SCALE
-        values.append(values[layer.inputs[0]] if layer is not None and same else activation_quantisation(*seen))
+        if layer is not None and layer.kind in _SAME_SCALE:
+            values.append(values[layer.inputs[0]])
+        elif layer is not None and layer.kind == "LOGISTIC":
+            values.append(_SHARES)
+        else:
+            values.append(activation_quantisation(*seen))
     weights = tuple(_integer_weights(layer, values[layer.inputs[0]].scale) for layer in graph.layers)
     return IntegerGraph(graph, tuple(values), weights)
 

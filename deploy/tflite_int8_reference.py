@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from deploy.tflite_compute import compute
 from deploy.tflite_int8 import HIGHEST, LOWEST, IntegerGraph, IntegerWeights
-from deploy.tflite_layers import RELU6, Layer
+from deploy.tflite_layers import RELU, RELU6, Layer
 from deploy.tflite_schema import Quantisation
 
 if TYPE_CHECKING:
@@ -23,9 +23,10 @@ def integer_output(model: IntegerGraph, image: NDArray[np.int8]) -> NDArray[np.i
 def integer_outputs(model: IntegerGraph, image: NDArray[np.int8]) -> list[NDArray[np.int8]]:
     """The model's outputs for one input [1, H, W, C].
 
-    Sums are exact (float64 holds every one of them). A sum is brought to the output's scale in float32 and rounded to
-    the nearest integer, halves to even, as XNNPACK does it (its `fp32` requantisation). Other kernels, and XNNPACK's
-    own addition and mean, may round a number that lies between two integers to the other one.
+    Sums and products are exact (float64 holds every one of them). A sum is brought to the output's scale in float32 and
+    rounded to the nearest integer, halves to even, as XNNPACK does it (its `fp32` requantisation). Other kernels, and
+    XNNPACK's own addition and mean, may round a number that lies between two integers to the other one; LiteRT computes
+    hard swish with 16 bits.
     """
     import torch
 
@@ -60,6 +61,10 @@ def _layer(
             steps = inputs[0]
         case "ADD":
             steps = (inputs[0] * scales[0] + inputs[1] * scales[1]) / made.scale
+        case "MUL":
+            steps = compute(layer, inputs, None) * (scales[0] * scales[1] / made.scale)
+        case "HARD_SWISH" | "LOGISTIC":
+            steps = compute(layer, [inputs[0] * scales[0]], None) / made.scale
         case "MEAN":
             steps = compute(layer, inputs, None) * (scales[0] / made.scale)
         case _:
@@ -69,6 +74,8 @@ def _layer(
             factors = torch.from_numpy(np.float32(scales[0]) * kernel / np.float32(made.scale))
             steps = total * (factors.view(1, -1, 1, 1) if total.ndim == 4 else factors)
     low, high = LOWEST - made.zero_point, HIGHEST - made.zero_point
+    if layer.activation in (RELU, RELU6):
+        low = max(low, 0)
     if layer.activation == RELU6:
-        low, high = max(low, 0), min(high, round(6 / made.scale))
+        high = min(high, round(6 / made.scale))
     return torch.round(steps.to(torch.float64)).clamp(low, high)

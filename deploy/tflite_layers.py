@@ -15,14 +15,19 @@ from pocketnas_base.errors import InputError
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from search.operators import SqueezeExcite
+
 LayerKind = Literal[
     "PAD",
     "CONV_2D",
     "DEPTHWISE_CONV_2D",
     "ADD",
+    "MUL",
     "MEAN",
     "FULLY_CONNECTED",
     "RELU6",
+    "HARD_SWISH",
+    "LOGISTIC",
     "MAX_POOL_2D",
     "AVERAGE_POOL_2D",
 ]
@@ -120,7 +125,7 @@ def _layers(
         case _:
             plain = folded(module)
             assert isinstance(plain.body, nn.Sequential)
-            return _convolutions(op, plain.body, sources[0], before, name, output)
+            return _block(op, plain.body, sources[0], before, name, output)
 
 
 def side_by_side(graphs: Sequence[Graph]) -> Graph:
@@ -180,40 +185,72 @@ def _add(op: OpSpec, sources: tuple[int, ...], before: int, name: str, output: s
     return [*layers, Layer("ADD", (value, sources[1] if len(sources) > 1 else value), name, output, shape)]
 
 
-def _convolutions(op: OpSpec, body: "nn.Sequential", source: int, before: int, name: str, output: str) -> list[Layer]:
+def _block(op: OpSpec, body: "nn.Sequential", source: int, before: int, name: str, output: str) -> list[Layer]:
+    """source: the value that the operator takes. before: how many layers stand before it."""
     from torch import nn
 
-    modules = list(body)
-    places = [index for index, module in enumerate(modules) if isinstance(module, nn.Conv2d)]
+    from search.operators import SqueezeExcite
+
     layers: list[Layer] = []
-    resolution = op.resolution
-    for count, index in enumerate(places, start=1):
-        module = modules[index]
-        assert isinstance(module, nn.Conv2d)
-        ends_here = count == len(places) and not op.residual
-        own = f"{name}.{count}"
-        taken = before + len(layers) if layers else source
-        behind = modules[index + 1] if index + 1 < len(modules) else None
-        layers += _convolution(
-            module, _activation(behind), taken, before + len(layers), resolution, own, output if ends_here else own
-        )
-        resolution = -(-resolution // module.stride[0])
+    resolution, count = op.resolution, 0
+    for index, module in enumerate(body):
+        own, stand = f"{name}.{count}", before + len(layers)
+        taken = stand if layers else source
+        if isinstance(module, nn.Conv2d):
+            count += 1
+            activation = fused_activation(body[index + 1] if index + 1 < len(body) else None)
+            layers += _convolution(module, activation, taken, stand, resolution, f"{name}.{count}")
+            resolution = -(-resolution // module.stride[0])
+        elif isinstance(module, SqueezeExcite):
+            layers += _squeeze_excite(module, stand, layers[-1].shape, f"{own}.gate")
+        else:
+            layers += _activation(module, stand, layers[-1].shape, own)
     if op.residual:
         shape = (1, resolution, resolution, op.out_channels)
         layers.append(Layer("ADD", (source, before + len(layers)), name, output, shape))
+    layers[-1] = replace(layers[-1], output=output)
     return layers
 
 
-def _activation(module: "nn.Module | None") -> int:
+def fused_activation(module: "nn.Module | None") -> int:
+    """What of a module the layer before it takes in."""
     from torch import nn
 
-    if isinstance(module, nn.ReLU6):
-        return RELU6
-    return RELU if isinstance(module, nn.ReLU) else LINEAR
+    return RELU6 if isinstance(module, nn.ReLU6) else RELU if isinstance(module, nn.ReLU) else LINEAR
+
+
+def _activation(module: "nn.Module", source: int, shape: tuple[int, ...], name: str) -> list[Layer]:
+    """The layers of an activation that no other layer takes in; none where one does."""
+    from torch import nn
+
+    if isinstance(module, nn.Hardswish):
+        return [Layer("HARD_SWISH", (source,), name, f"{name}.activated", shape)]
+    if isinstance(module, nn.Sigmoid):
+        return [Layer("LOGISTIC", (source,), name, f"{name}.activated", shape)]
+    if isinstance(module, nn.SiLU):
+        share = Layer("LOGISTIC", (source,), name, f"{name}.logistic", shape)
+        return [share, Layer("MUL", (source, source + 1), name, f"{name}.activated", shape)]
+    assert isinstance(module, nn.ReLU6 | nn.ReLU), module
+    return []
+
+
+def _squeeze_excite(module: "SqueezeExcite", source: int, shape: tuple[int, ...], name: str) -> list[Layer]:
+    """source: the last value before it."""
+    layers: list[Layer] = []
+    if shape[1] > 1:
+        layers.append(_mean(source, shape[-1], name))
+    for convolution, activation, own in (
+        (module.reduce, module.activation, f"{name}.1"),
+        (module.expand, module.gate, f"{name}.2"),
+    ):
+        stand = source + len(layers)
+        layers += _convolution(convolution, fused_activation(activation), stand, stand, 1, own)
+        layers += _activation(activation, source + len(layers), layers[-1].shape, own)
+    return [*layers, Layer("MUL", (source, source + len(layers)), name, f"{name}.gated", shape)]
 
 
 def _convolution(
-    module: "nn.Conv2d", activation: int, source: int, before: int, resolution: int, name: str, output: str
+    module: "nn.Conv2d", activation: int, source: int, before: int, resolution: int, name: str
 ) -> list[Layer]:
     kernel, stride = module.kernel_size[0], module.stride[0]
     depthwise = module.groups > 1 and module.groups == module.in_channels
@@ -233,7 +270,7 @@ def _convolution(
             "DEPTHWISE_CONV_2D" if depthwise else "CONV_2D",
             (before + len(layers) if layers else source,),
             name,
-            output,
+            name,
             (1, out_resolution, out_resolution, module.out_channels),
             _array(module.weight.permute(order)),
             _array(module.bias),
@@ -255,11 +292,15 @@ def _pad(source: int, resolution: int, margin: int, channels: int, name: str) ->
 def _classifier(op: OpSpec, linear: "nn.Linear", source: int, before: int, name: str, output: str) -> list[Layer]:
     layers: list[Layer] = []
     if op.resolution > 1:
-        axes = np.array(HEIGHT_AND_WIDTH, np.int32)
-        layers.append(Layer("MEAN", (source,), name, f"{name}.pooled", (1, 1, 1, op.in_channels), integers=axes))
+        layers.append(_mean(source, op.in_channels, name))
     weight, bias = _array(linear.weight), _array(linear.bias)
     taken = before + len(layers) if layers else source
     return [*layers, Layer("FULLY_CONNECTED", (taken,), name, output, (1, op.out_channels), weight, bias)]
+
+
+def _mean(source: int, channels: int, name: str) -> Layer:
+    axes = np.array(HEIGHT_AND_WIDTH, np.int32)
+    return Layer("MEAN", (source,), name, f"{name}.pooled", (1, 1, 1, channels), integers=axes)
 
 
 def _array(tensor: "Tensor") -> NDArray[np.float32]:

@@ -58,11 +58,13 @@ def add_operator(builder: TfliteBuilder, layer: Layer, inputs: Sequence[int], ou
             options = "DepthwiseConv2DOptions", {"depthMultiplier": 1, **convolution}
         case "ADD":
             options = "AddOptions", {"fusedActivationFunction": LINEAR}
+        case "MUL":
+            options = "MulOptions", {"fusedActivationFunction": LINEAR}
         case "MEAN":
             options = "ReducerOptions", {"keepDims": True}
         case "FULLY_CONNECTED":
             options = "FullyConnectedOptions", {"fusedActivationFunction": LINEAR, "keepNumDims": False}
-        case "RELU6":
+        case "RELU6" | "HARD_SWISH" | "LOGISTIC":
             options = "", {}
         case "MAX_POOL_2D" | "AVERAGE_POOL_2D":
             pool = {"padding", "strideW", "strideH", "fusedActivationFunction"}
