@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 
 from deploy.chatter import captured
 
+Limits = tuple[float, float | str]
+"""The least and the greatest number of an output; `+inf` is how the schema writes that there is none."""
+
 # Order of the axes of a transposition, as XNNPACK takes it.
 TO_CHANNELS_LAST, TO_CONTIGUOUS = (0, 2, 3, 1), (0, 3, 1, 2)
 
@@ -87,16 +90,17 @@ class XnnpackGraph:
         """Count operators of the torch graph that no node stands for."""
         self._handle += operators
 
-    def node(self, kind: str, *, clamp: tuple[float, float] | None = None, **fields: int) -> None:
+    def node(self, kind: str, *, clamp: Limits | None = None, of_last: bool = False, **fields: int) -> None:
         """Append a node. kind: its class in the schema, whose fields are given but for `flags`, 0 where it is not.
 
-        clamp: limits of its output, of an operator that came after it.
+        clamp: limits of its output, of an operator that came after it. of_last: whether it stands for the same torch
+        operator as the node before.
         """
-        self._append(kind, {"flags": 0} | fields, self._next_handle(), clamp)
+        self._append(kind, {"flags": 0} | fields, self._handle if of_last else self._next_handle(), clamp)
         if clamp is not None:
             self.skip(1)
 
-    def clamp(self, source: int, target: int, limits: tuple[float, float]) -> None:
+    def clamp(self, source: int, target: int, limits: Limits) -> None:
         """Append a clamp that no other node absorbed."""
         self._append("XNNClamp", {"input_id": source, "output_id": target, "flags": 0}, self._next_handle(), limits)
 
@@ -176,6 +180,6 @@ class XnnpackGraph:
         self._graph.xvalues.append(self._schema.XValue(value))
         return number
 
-    def _append(self, kind: str, fields: dict[str, Any], handle: int, clamp: tuple[float, float] | None) -> None:
+    def _append(self, kind: str, fields: dict[str, Any], handle: int, clamp: Limits | None) -> None:
         limits = None if clamp is None else self._schema.OutputMinMax(*clamp)
         self._graph.xnodes.append(self._schema.XNode(getattr(self._schema, kind)(**fields), handle, limits))

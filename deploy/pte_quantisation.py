@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from deploy.folding import folded
 from deploy.pte_graph import Quantisation
+from deploy.pte_parts import IN_FLOAT, RELU, RELU6, Part, gate_parts, links, parts, pooled_in_float
 from latency.opspec import OpSpec
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ _LEAST_SCALE = 2.0**-12
 class Quantised:
     """How a chain is quantised.
 
-    activations: of its input, then every convolution's, sum's and linear layer's output, in order of execution.
+    activations: of its input, then every convolution's, sum's, product's and linear layer's output and that of every
+      activation that is no clamp, in order of execution.
     integer_surface: whether the program takes and gives int8, else float32, converted at its two ends.
     """
 
@@ -49,24 +51,28 @@ def quantised(
 ) -> Quantised:
     """Quantise a chain by what its values are on `images` [N, C, H, W].
 
-    A convolution's output is seen before its activation, which keeps it, as a pooled image keeps its input's.
+    A convolution's output is seen before its ReLU6, which keeps it, and behind its ReLU. A pooled image keeps its
+    input's range, unless that comes from an activation in float32: then it has its own.
     """
     import torch
+    from torch.nn import functional
 
     found = [_activation(images)]
-    current = images
+    current, in_float = images, False
     with torch.no_grad():
-        for op, module in zip(ops, modules, strict=True):
+        for op, module, following in links(ops, modules):
             match op.kind:
-                case "zero":
-                    pass
                 case "empty":
                     current = module(current)
                 case "classifier":
+                    if in_float:
+                        found.append(_activation(functional.adaptive_avg_pool2d(current, 1)))
                     current = folded(module)(current)
                     found.append(_activation(current))
                 case _:
                     current = _block(folded(module), op, current, found)
+            if in_float := pooled_in_float(op, following):
+                found.pop()
     return Quantised(tuple(found), integer_surface)
 
 
@@ -106,14 +112,33 @@ def _block(plain: "nn.Module", op: OpSpec, source: "Tensor", found: list[Quantis
     body = plain.body
     assert isinstance(body, nn.Sequential)
     current = source
-    for layer in body:
-        current = layer(current)
-        if isinstance(layer, nn.Conv2d):
-            found.append(_activation(current))
+    for part in parts(body):
+        current = _part(part, current, found, op.activation in IN_FLOAT)
     if op.residual:
         current = source + current
         found.append(_activation(current))
     return current
+
+
+def _part(part: Part, current: "Tensor", found: list[Quantisation], in_float: bool) -> "Tensor":
+    """in_float: whether what a gate takes comes from an activation in float32, whose mean is then taken."""
+    from torch.nn import functional
+
+    from search.operators import SqueezeExcite
+
+    if isinstance(part.layer, SqueezeExcite):
+        gates = functional.adaptive_avg_pool2d(current, 1)
+        if in_float:
+            found.append(_activation(gates))
+        for each in gate_parts(part.layer):
+            gates = _part(each, gates, found, in_float)
+        current = current * gates
+    else:
+        current = part.layer(current)
+    if part.limits == RELU:
+        current = functional.relu(current)
+    found.append(_activation(current))
+    return functional.relu6(current) if part.limits == RELU6 else current
 
 
 def _activation(seen: "Tensor") -> Quantisation:

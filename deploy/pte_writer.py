@@ -1,43 +1,20 @@
 """A .pte file written straight from torch modules, in milliseconds, as ExecuTorch's exporter would make it."""
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
 from deploy.folding import folded
-from deploy.pte_graph import TO_CHANNELS_LAST, TO_CONTIGUOUS, Quantisation, XnnpackGraph
+from deploy.pte_graph import TO_CHANNELS_LAST, TO_CONTIGUOUS
+from deploy.pte_layers import KEEP_DIMS, LayerWriter, Value, image
+from deploy.pte_parts import RELU6, parts, pooled_in_float
 from deploy.pte_program import TensorShape, write_program
-from deploy.pte_quantisation import Quantised, integer_weights
+from deploy.pte_quantisation import Quantised
 from latency.opspec import OpSpec
 from pocketnas_base.errors import InputError
 
 if TYPE_CHECKING:
     from torch import nn
-
-RELU6, RELU = (0.0, 6.0), (0.0, math.inf)
-# XNN_FLAG_KEEP_DIMS of xnnpack.h.
-_KEEP_DIMS = 0x40
-
-
-@dataclass(frozen=True, slots=True)
-class _Value:
-    """A value of the graph: its number, and what its integers stand for (None: it is float32)."""
-
-    number: int
-    quantisation: Quantisation | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Constant:
-    """A constant in XNNPACK's memory order. scales: what one step of its integers is, by channel along `axis`."""
-
-    array: NDArray[np.generic]
-    scales: NDArray[np.float32] | None = None
-    axis: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,15 +47,15 @@ def write_pte(
         raise InputError("a program of nothing but Zero computes nothing and cannot be written")
     if connections is None:
         connections = [(number,) for number in range(len(ops))]
-    parts = [_Part(*each) for each in zip(ops, modules, connections, strict=True)]
-    return _write([_without_zero(parts)], channels_last, None if quantised is None else [quantised])
+    chain = [_Part(*each) for each in zip(ops, modules, connections, strict=True)]
+    return _write([_without_zero(chain)], channels_last, None if quantised is None else [quantised])
 
 
-def _without_zero(parts: Sequence[_Part]) -> list[_Part]:
+def _without_zero(network: Sequence[_Part]) -> list[_Part]:
     """The parts that compute something, their values numbered anew: Zero's output is what it takes."""
     kept: list[_Part] = []
     values = [0]
-    for part in parts:
+    for part in network:
         taken = [values[value] for value in part.taken]
         if part.op.kind == "zero":
             values.append(taken[0])
@@ -109,13 +86,14 @@ def _write(branches: Sequence[Sequence[_Part]], channels_last: bool, quantised: 
     if first.kind == "empty":
         writer.empties(len(branches))
     else:
-        writer.begin(first, channels_last, layers=sum(_layers(part.op) for parts in branches for part in parts))
-        for number, parts in enumerate(branches):
+        writer.begin(first, channels_last, layers=sum(_layers(part.op) for chain in branches for part in chain))
+        for number, chain in enumerate(branches):
             writer.branch(number)
             values = [writer.current]
-            for index, part in enumerate(parts, start=1):
+            for index, part in enumerate(chain, start=1):
                 writer.current, *others = (values[value] for value in part.taken)
-                writer.operator(part.op, folded(part.module), others, ends=index == len(parts) and channels_last)
+                following = chain[index].op if index < len(chain) else None
+                writer.operator(part.op, folded(part.module), following, others, channels_last=channels_last)
                 values.append(writer.current)
             writer.end(last, channels_last)
     integers = quantised is not None and quantised[0].integer_surface
@@ -128,13 +106,12 @@ def _write(branches: Sequence[Sequence[_Part]], channels_last: bool, quantised: 
     return write_program(writer.graph.finish(), source, [target] * len(branches))
 
 
-class _Writer:
-    """Writes operators one after another; `current` is the value that the next one takes. quantised: of each branch."""
+class _Writer(LayerWriter):
+    """Writes operators one after another. quantised: of each branch."""
 
     def __init__(self, quantised: Sequence[Quantised] | None) -> None:
-        self.graph = XnnpackGraph()
+        super().__init__()
         self._quantised = quantised
-        self._activations: Iterator[Quantisation] = iter(())
         # Whether the last node gives the caller's own value, with no conversion after it.
         self._direct = quantised is None or quantised[0].integer_surface
 
@@ -150,75 +127,84 @@ class _Writer:
 
     def begin(self, op: OpSpec, channels_last: bool, *, layers: int) -> None:
         """The input, up to where `op` takes it. layers: how many weights all branches have."""
-        dims = _image(op.in_channels, op.resolution, channels_last)
+        dims = image(op.in_channels, op.resolution, channels_last)
         quantisation = None if self._quantised is None else self._quantised[0].activations[0]
         if self._quantised is not None:
             self.graph.skip(layers)  # the exporter's graph begins with a dequantisation of each weight
-        self.current = _Value(self.graph.input(dims, quantisation if self._direct else None), quantisation)
+        self.current = Value(self.graph.input(dims, quantisation if self._direct else None), quantisation)
         if not self._direct:
             integers = self.graph.value(dims, quantisation)
             self.graph.quantise(self.current.number, integers)
-            self.current = _Value(integers, quantisation)
+            self.current = Value(integers, quantisation)
         if not channels_last:
-            self._transpose(_image(op.in_channels, op.resolution, channels_last=True), TO_CHANNELS_LAST)
+            self.transpose(image(op.in_channels, op.resolution, channels_last=True), TO_CHANNELS_LAST)
         self._source = self.current
 
     def branch(self, number: int) -> None:
         """Go on at the input, with what the values of a branch stand for."""
         self.current = self._source
         if self._quantised is not None:
-            self._activations = iter(self._quantised[number].activations[1:])
+            self.activations = iter(self._quantised[number].activations[1:])
 
-    def operator(self, op: OpSpec, plain: "nn.Module", others: Sequence[_Value] = (), *, ends: bool) -> None:
-        """One operator, its batch norms folded. others: what it takes besides the current value. ends: whether its last
-        node's output is the program's."""
-        last = ends and self._direct
+    def operator(
+        self,
+        op: OpSpec,
+        plain: "nn.Module",
+        following: OpSpec | None,
+        others: Sequence[Value] = (),
+        *,
+        channels_last: bool,
+    ) -> None:
+        """One operator, its batch norms folded. following: the one behind it, if any. others: what it takes besides the
+        current value. channels_last: of the program's output."""
+        last = following is None and channels_last and self._direct
         match op.kind:
             case "classifier":
                 self._classifier(op, plain)
             case "avgpool" | "maxpool":
-                self._pool(op.kind, op.in_channels, op.resolution, op.kernel, 1, last=last)
+                self._window(op.kind, op.in_channels, op.resolution, op.kernel, 1, last=last)
             case "add":
                 self._add(op, others, last=last)
             case _:
-                self._block(op, plain, ends=last)
+                self._block(op, plain, ends=last, pooled=pooled_in_float(op, following))
 
     def end(self, op: OpSpec, channels_last: bool) -> None:
         """The output, from where `op` left it."""
         dims: tuple[int, ...] = (1, op.out_channels)
         transposed = op.kind != "classifier" and not channels_last
         if op.kind != "classifier":
-            dims = _image(op.out_channels, op.out_resolution, channels_last)
+            dims = image(op.out_channels, op.out_resolution, channels_last)
         if transposed:
-            self._transpose(dims, TO_CONTIGUOUS, last=self._direct)
+            self.transpose(dims, TO_CONTIGUOUS, last=self._direct)
         if not self._direct:
             self.graph.dequantise(self.current.number, self.graph.output(dims), transposed=transposed)
 
-    def _block(self, op: OpSpec, plain: "nn.Module", *, ends: bool) -> None:
+    def _block(self, op: OpSpec, plain: "nn.Module", *, ends: bool, pooled: bool) -> None:
+        """ends: whether its last node's output is the program's. pooled: see `pooled_in_float`."""
         from torch import nn
 
         body = plain.body
         assert isinstance(body, nn.Sequential)
-        layers = list(body)
-        source, resolution = self.current, op.resolution
-        places = [index for index, layer in enumerate(layers) if isinstance(layer, nn.Conv2d)]
-        for index in places:
-            layer = layers[index]
-            assert isinstance(layer, nn.Conv2d)
-            clamp = _limits(layers[index + 1]) if index + 1 < len(layers) else None
-            resolution = -(-resolution // layer.stride[0])
-            last = ends and index == places[-1] and not op.residual
-            self._convolution(layer, clamp, _image(layer.out_channels, resolution, channels_last=True), last=last)
+        source, resolution, channels = self.current, op.resolution, op.in_channels
+        chain = parts(body)
+        for number, part in enumerate(chain, start=1):
+            if isinstance(part.layer, nn.Conv2d):
+                resolution, channels = -(-resolution // part.layer.stride[0]), part.layer.out_channels
+            dims, last = image(channels, resolution, channels_last=True), number == len(chain)
+            if last and pooled:
+                self.activate(part.layer, dims)
+            else:
+                self.part(part, dims, last=last and ends and not op.residual)
         if op.residual:
-            total = self._made(_image(op.out_channels, resolution, channels_last=True), last=ends)
+            total = self.made(image(op.out_channels, resolution, channels_last=True), last=ends)
             number = self.current.number
             self.graph.node("XNNAdd", input1_id=source.number, input2_id=number, output_id=total.number)
             self.current = total
 
-    def _pool(self, kind: str, channels: int, resolution: int, size: int, stride: int, *, last: bool) -> None:
+    def _window(self, kind: str, channels: int, resolution: int, size: int, stride: int, *, last: bool) -> None:
         margin = size // 2 if stride == 1 else 0
         source = self.current
-        result = self._made(_image(channels, resolution // stride, channels_last=True), last=last)
+        result = self.made(image(channels, resolution // stride, channels_last=True), last=last)
         self.graph.node(
             "XNNAvgPooling2d" if kind == "avgpool" else "XNNMaxPooling2d",
             padding_top=margin,
@@ -234,135 +220,49 @@ class _Writer:
             dilation_width=int(kind == "maxpool"),
             input_id=source.number,
             output_id=result.number,
-            flags=_KEEP_DIMS,
+            flags=KEEP_DIMS,
         )
         self.current = result
 
-    def _add(self, op: OpSpec, others: Sequence[_Value], *, last: bool) -> None:
+    def _add(self, op: OpSpec, others: Sequence[Value], *, last: bool) -> None:
         if op.stride > 1:
-            self._pool("avgpool", op.in_channels, op.resolution, op.stride, op.stride, last=False)
-        dims = _image(op.out_channels, op.out_resolution, channels_last=True)
+            self._window("avgpool", op.in_channels, op.resolution, op.stride, op.stride, last=False)
+        dims = image(op.out_channels, op.out_resolution, channels_last=True)
         if op.out_channels > op.in_channels:
-            padded = self._made(dims, last=False)
+            padded = self.made(dims, last=False)
             self.graph.pad_channels(self.current.number, padded.number, op.out_channels - op.in_channels)
             self.current = padded
         other = others[0] if others else self.current
-        total = self._made(dims, last=last)
+        total = self.made(dims, last=last)
         self.graph.node("XNNAdd", input1_id=self.current.number, input2_id=other.number, output_id=total.number)
         self.current = total
-
-    def _convolution(
-        self, layer: "nn.Conv2d", limits: tuple[float, float] | None, dims: tuple[int, ...], *, last: bool
-    ) -> None:
-        source = self.current
-        # One input channel a group makes it depthwise for XNNPACK: [out, 1, kh, kw] becomes [1, kh, kw, out].
-        depthwise = layer.weight.shape[1] == 1
-        # [out, in, kh, kw] becomes [out, kh, kw, in].
-        kept, bias = self._constants(layer, (1, 2, 3, 0) if depthwise else (0, 2, 3, 1))
-        weight = self._store(kept)
-        fused = limits if source.quantisation is None else None
-        result = self._made(dims, last=last and limits == fused)
-        kernel, stride, margin = layer.kernel_size[0], layer.stride[0], int(layer.padding[0])
-        dilation = layer.dilation[0]
-        self.graph.node(
-            "XNNDepthwiseConv2d" if depthwise else "XNNConv2d",
-            clamp=fused,
-            padding_top=margin,
-            padding_right=margin,
-            padding_bottom=margin,
-            padding_left=margin,
-            kernel_height=kernel,
-            kernel_width=kernel,
-            subsampling_height=stride,
-            subsampling_width=stride,
-            dilation_height=dilation,
-            dilation_width=dilation,
-            group_input_channels=layer.in_channels // layer.groups,
-            group_output_channels=layer.out_channels // layer.groups,
-            groups=layer.groups,
-            adjustment_height=0,
-            adjustment_width=0,
-            input1_id=source.number,
-            filter_id=weight,
-            bias_id=self._store(bias),
-            output_id=result.number,
-        )
-        self.current = result
-        if limits is not None and fused is None:
-            # Of integers the exporter keeps convolution and activation apart; XNNPACK joins them when it loads them.
-            make = self.graph.output if last else self.graph.value
-            clamped = _Value(make(dims, result.quantisation), result.quantisation)
-            self.graph.clamp(result.number, clamped.number, limits)
-            self.current = clamped
 
     def _classifier(self, op: OpSpec, plain: "nn.Module") -> None:
         from torch import nn
 
         linear = plain.linear
         assert isinstance(linear, nn.Linear)
-        source = self.current
-        pooled = self.graph.value(_image(op.in_channels, 1, channels_last=True), source.quantisation)
-        self.graph.node("XNNGlobalAvgPooling2d", input_id=source.number, output_id=pooled, flags=_KEEP_DIMS)
-        self.current = _Value(pooled, source.quantisation)
-        self._transpose(_image(op.in_channels, 1, channels_last=False), TO_CONTIGUOUS)
-        flat = self.graph.value((1, op.in_channels), source.quantisation)
+        in_float = self.pool(op.in_channels)
+        self.transpose(image(op.in_channels, 1, channels_last=False), TO_CONTIGUOUS)
+        flat = self.graph.value((1, op.in_channels), self.current.quantisation)
         self.graph.reshape(self.current.number, flat, (1, op.in_channels))
-        self.current = _Value(flat, source.quantisation)
-        weight, bias = (self._store(constant) for constant in self._constants(linear, (0, 1)))
-        result = self._made((1, op.out_channels), last=self._direct)
+        self.current = Value(flat, self.current.quantisation)
         self.graph.skip(1)  # torch transposes the weights first, which XNNPACK's node does not need
-        self.graph.node("XNNFullyConnected", input1_id=flat, filter_id=weight, bias_id=bias, output_id=result.number)
+        if in_float:
+            self.quantise((1, op.in_channels))
+        source = self.current.number
+        weight, bias = (self.store(constant) for constant in self.constants(linear, (0, 1)))
+        result = self.made((1, op.out_channels), last=self._direct)
+        self.graph.node("XNNFullyConnected", input1_id=source, filter_id=weight, bias_id=bias, output_id=result.number)
         self.current = result
-
-    def _constants(self, layer: "nn.Conv2d | nn.Linear", order: tuple[int, ...]) -> tuple[_Constant, _Constant]:
-        """A layer's weight, its axes in `order`, and its bias."""
-        assert layer.bias is not None
-        quantisation = self.current.quantisation
-        if quantisation is None:
-            weight = layer.weight.detach().permute(order).contiguous().numpy()
-            return _Constant(weight), _Constant(layer.bias.detach().numpy())
-        made = integer_weights(layer, quantisation.scale)
-        weight = np.ascontiguousarray(made.weight.transpose(order))
-        return _Constant(weight, made.weight_scales, order.index(0)), _Constant(made.bias, made.bias_scales)
-
-    def _store(self, constant: _Constant) -> int:
-        if constant.scales is None:
-            return self.graph.constant(constant.array)
-        return self.graph.integers(constant.array, constant.scales, constant.axis)
-
-    def _made(self, dims: tuple[int, ...], *, last: bool) -> _Value:
-        """What a layer makes: the program's output if `last`."""
-        quantisation = self._next_quantisation()
-        return _Value((self.graph.output if last else self.graph.value)(dims, quantisation), quantisation)
-
-    def _transpose(self, dims: tuple[int, ...], order: tuple[int, ...], *, last: bool = False) -> None:
-        """Bring the current value into another memory order."""
-        source, quantisation = self.current.number, self.current.quantisation
-        self.current = _Value((self.graph.output if last else self.graph.value)(dims, quantisation), quantisation)
-        self.graph.transpose(source, self.current.number, order)
-
-    def _next_quantisation(self) -> Quantisation | None:
-        return None if self._quantised is None else next(self._activations)
-
-
-def _limits(layer: "nn.Module") -> tuple[float, float] | None:
-    from torch import nn
-
-    if isinstance(layer, nn.ReLU6):
-        return RELU6
-    return RELU if isinstance(layer, nn.ReLU) else None
 
 
 def _layers(op: OpSpec) -> int:
     """How many layers with weights an operator has."""
     match op.kind:
         case "mbconv":
-            return 3 if op.expansion > 1 else 2
+            return (3 if op.expansion > 1 else 2) + (2 if op.squeeze_excite else 0)
         case "conv" | "classifier":
             return 1
         case _:
             return 0
-
-
-def _image(channels: int, resolution: int, channels_last: bool) -> tuple[int, int, int, int]:
-    return (1, resolution, resolution, channels) if channels_last else (1, channels, resolution, resolution)

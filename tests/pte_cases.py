@@ -1,8 +1,11 @@
 """Operators and a network on which the written .pte files are held against ExecuTorch's exporter."""
 
+import warnings
+
 import torch
 from hypothesis import strategies as st
 
+from deploy.folding import folded
 from latency.opspec import EMPTY, OpSpec, zero
 from search.architecture import Architecture
 
@@ -84,3 +87,37 @@ def run(program: bytes, image: torch.Tensor) -> torch.Tensor:
 
     output: torch.Tensor = Runtime.get().load_program(program).load_method("forward").execute([image])[0]
     return output.clone()
+
+
+def exported_int8(module: torch.nn.Module, image: torch.Tensor) -> bytes:
+    """What PyTorch's and ExecuTorch's tools make of a module, ranges being the least and the largest number seen."""
+    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+    from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
+        XNNPACKQuantizer,
+        get_symmetric_quantization_config,
+    )
+    from executorch.backends.xnnpack.quantizer.xnnpack_quantizer_utils import QuantizationConfig
+    from executorch.exir import to_edge_transform_and_lower
+    from torchao.quantization.pt2e import MinMaxObserver
+    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+    from torchao.quantization.pt2e.quantizer import QuantizationSpec
+
+    usual = get_symmetric_quantization_config(is_per_channel=True)
+    activation = QuantizationSpec(
+        dtype=torch.int8,
+        quant_min=-128,
+        quant_max=127,
+        qscheme=torch.per_tensor_affine,
+        is_dynamic=False,
+        observer_or_fake_quant_ctr=MinMaxObserver.with_args(eps=2**-12),
+    )
+    config = QuantizationConfig(activation, activation, usual.weight, usual.bias, usual.is_qat)
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        prepared = prepare_pt2e(
+            torch.export.export(folded(module), (image,)).module(), XNNPACKQuantizer().set_global(config)
+        )
+        prepared(image)
+        program = torch.export.export(convert_pt2e(prepared), (image,))
+        lowered = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
+        return bytes(lowered.to_executorch().buffer)

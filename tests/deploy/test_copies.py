@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from pte_cases import SPREAD, mbconv
-from test_pte_int8 import exported
+from pte_cases import SPREAD, exported_int8, mbconv
 
 from deploy.executorch_export import lower, takes_channels_last
 from deploy.operators import FLOAT_ERROR, MAX_COPIES, OperatorFile, export_operators
@@ -115,7 +114,7 @@ def test_int8_copies_are_written_byte_for_byte_as_the_exporter_makes_them(op: Op
     image = image.contiguous(memory_format=torch.channels_last)
     numbers = [quantised([op], [module], image, integer_surface=False) for module in modules]
     written = write_copies(op, modules, channels_last=True, quantised=numbers)
-    assert written == exported(SideBySide(modules), image)
+    assert written == exported_int8(SideBySide(modules), image)
 
 
 @pytest.mark.parametrize("runtime", ["tflite", "executorch"])

@@ -1,17 +1,15 @@
 """The written int8 .pte against ExecuTorch's quantised export of the same weights, against exact integers and torch."""
 
-import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from hypothesis import example, given, settings
-from pte_cases import SMALL, SPREAD, operators, run
+from pte_cases import SMALL, SPREAD, exported_int8, operators, run
 
 from deploy.executorch_export import takes_channels_last
 from deploy.export import export_untrained
-from deploy.folding import folded
 from deploy.pte_quantisation import Quantised, quantised, to_floats, to_integers
 from deploy.pte_reference import integer_output
 from deploy.pte_writer import write_pte
@@ -21,40 +19,6 @@ from latency.opspec import EMPTY, OpSpec
 # The exporter leaves a lone classifier's pooling in float32, which no network does, and transposes the contiguous
 # input of a residual block once for each of its two uses.
 AS_EXPORTED = [op for op in SPREAD if op.kind != "classifier" and (not op.residual or takes_channels_last(op))]
-
-
-def exported(module: torch.nn.Module, image: torch.Tensor) -> bytes:
-    """What PyTorch's and ExecuTorch's tools make of a module, ranges being the least and the largest number seen."""
-    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
-    from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
-        XNNPACKQuantizer,
-        get_symmetric_quantization_config,
-    )
-    from executorch.backends.xnnpack.quantizer.xnnpack_quantizer_utils import QuantizationConfig
-    from executorch.exir import to_edge_transform_and_lower
-    from torchao.quantization.pt2e import MinMaxObserver
-    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
-    from torchao.quantization.pt2e.quantizer import QuantizationSpec
-
-    usual = get_symmetric_quantization_config(is_per_channel=True)
-    activation = QuantizationSpec(
-        dtype=torch.int8,
-        quant_min=-128,
-        quant_max=127,
-        qscheme=torch.per_tensor_affine,
-        is_dynamic=False,
-        observer_or_fake_quant_ctr=MinMaxObserver.with_args(eps=2**-12),
-    )
-    config = QuantizationConfig(activation, activation, usual.weight, usual.bias, usual.is_qat)
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")
-        prepared = prepare_pt2e(
-            torch.export.export(folded(module), (image,)).module(), XNNPACKQuantizer().set_global(config)
-        )
-        prepared(image)
-        program = torch.export.export(convert_pt2e(prepared), (image,))
-        lowered = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
-        return bytes(lowered.to_executorch().buffer)
 
 
 def of_operator(op: OpSpec, *, integer_surface: bool) -> tuple[torch.nn.Module, torch.Tensor, Quantised, bytes]:
@@ -74,14 +38,14 @@ def test_an_int8_network_is_written_byte_for_byte_as_the_exporter_makes_it() -> 
     """Whoever installs an ExecuTorch or a torchao that quantises otherwise learns it here."""
     network, modules, image = small_network()
     numbers = quantised(SMALL.ops, modules, image, integer_surface=False)
-    assert write_pte(SMALL.ops, modules, channels_last=False, quantised=numbers) == exported(network, image)
+    assert write_pte(SMALL.ops, modules, channels_last=False, quantised=numbers) == exported_int8(network, image)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("op", AS_EXPORTED, ids=lambda op: op.key)
 def test_an_int8_operator_is_written_byte_for_byte_as_the_exporter_makes_it(op: OpSpec) -> None:
     module, image, _, program = of_operator(op, integer_surface=False)
-    assert program == exported(module, image)
+    assert program == exported_int8(module, image)
 
 
 @given(op=operators())
