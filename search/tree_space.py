@@ -147,6 +147,8 @@ def _check(space: TreeSpace) -> None:
         raise InputError(f"tree.operators: unknown {unknown[0]!r}; known: {', '.join(known)}")
     if len(set(operators)) != len(operators):
         raise InputError("tree.operators: the same operator is listed twice")
+    if operators == (IDENTITY,):
+        raise InputError(f"tree.operators: {IDENTITY} alone leaves nothing to search")
     if IDENTITY in operators[:-1]:
         raise InputError(f"tree.operators: {IDENTITY} is listed last")
     if any(count < 1 for count in space.pyramid.blocks):

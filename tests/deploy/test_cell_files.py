@@ -21,6 +21,7 @@ from latency.opspec import OpSpec
 from pocketnas_base.errors import InputError
 from search.architecture import Architecture, assemble
 from search.tree_space import TreeSpace
+from search.zoo import load_zoo
 
 OPS = (
     OpSpec("convbn", 3, 8, 3, 1, 1, 8),
@@ -99,6 +100,19 @@ def test_networks_compute_in_both_runtimes_what_torch_computes(net: Architecture
     of_executorch = run(write_pte(net.ops, modules, net.connections, channels_last=False), image)
     for found in (torch.from_numpy(of_tflite), of_executorch):
         assert (found - expected).abs().max() <= 1e-4 * float(expected.abs().max())
+
+
+@pytest.mark.slow
+def test_the_published_net_computes_in_both_runtimes_what_torch_computes() -> None:
+    net = load_zoo("proxyless-cifar10").architecture
+    network = network_sample(net, 0)
+    modules = list(network.get_submodule("ops").children())
+    image = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    expected = network(image).detach()
+    of_tflite = run_tflite(write_tflite(net.ops, modules, net.connections), image.numpy())
+    of_executorch = run(write_pte(net.ops, modules, net.connections, channels_last=False), image)
+    for found in (torch.from_numpy(of_tflite), of_executorch):
+        assert (found - expected).abs().max() <= 1e-3 * float(expected.abs().max())
 
 
 def test_a_batch_norm_before_a_convolution_costs_no_operator_where_nothing_is_padded() -> None:

@@ -130,7 +130,8 @@ def test_a_space_survives_its_file_and_knows_itself() -> None:
         ("tree", {"branches": 2, "depth": 1, "operators": ["identity", "sepconv_3x3"]}, "identity is listed last"),
         ("tree", {"branches": 2, "depth": 1, "operators": ["sepconv_3x3", "sepconv_3x3"]}, "listed twice"),
         ("tree", {"branches": 2, "depth": 1, "operators": []}, "tree.operators"),
-        ("tree", {"branches": 4, "depth": 4, "operators": ["identity"]}, None),
+        ("tree", {"branches": 2, "depth": 1, "operators": ["identity"]}, "identity alone leaves nothing"),
+        ("tree", {"branches": 4, "depth": 4, "operators": ["sepconv_3x3"]}, None),
         ("pyramid", {"stem": 8, "alpha": 8, "blocks": [1, 0], "bottleneck": 2}, "needs a block"),
         ("pyramid", {"stem": 8, "alpha": 8, "blocks": [9, 64], "bottleneck": 2}, None),
         ("pyramid", {"stem": 8, "alpha": float("nan"), "blocks": [1], "bottleneck": 2}, "pyramid.alpha"),
@@ -150,7 +151,7 @@ def test_what_cannot_be_is_refused_in_one_line(key: str, value: object, message:
 def test_a_space_of_more_edges_than_anyone_searches_is_refused() -> None:
     plain = copy.deepcopy(PLAIN)
     plain["pyramid"] = {"stem": 8, "alpha": 8, "blocks": [9, 9], "bottleneck": 2}
-    plain["tree"] = {"branches": 4, "depth": 4, "operators": ["identity"]}
+    plain["tree"] = {"branches": 4, "depth": 4, "operators": ["sepconv_3x3"]}
     with pytest.raises(InputError, match="24480 searchable edges are more than 10000"):
         TreeSpace.from_dict(plain, source="it")
 
