@@ -2,6 +2,7 @@
 
 from hypothesis import settings
 
-settings.register_profile("repeatable", derandomize=True)
-settings.register_profile("exploring", derandomize=False, print_blob=True)
+# No deadline: how long an example takes says something of the machine, not of what is tested.
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.register_profile("exploring", derandomize=False, deadline=None, print_blob=True)
 settings.load_profile("repeatable")
