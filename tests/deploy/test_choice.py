@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from deploy_bundles import exported, latency
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from deploy.choice import loss_points, recommend
@@ -89,7 +89,6 @@ POINTS = st.integers(0, 2000).map(lambda hundredths: hundredths / 100)
 FIGURES = st.lists(st.tuples(st.floats(0.1, 100), PERCENT), min_size=1, max_size=6)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(FIGURES, POINTS)
 def test_nothing_faster_keeps_the_accuracy(tmp_path: Path, figures: list[tuple[float, float]], allowed: float) -> None:
     exact = exported(tmp_path, "net_fp32.tflite", top1=95.0)

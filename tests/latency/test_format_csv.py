@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sample_tables import measured_table
 
@@ -156,7 +156,7 @@ def test_text_that_is_none_and_files_too_large_are_refused(tmp_path: Path) -> No
         load_csv(tmp_path / "t.csv", unknown=NOBODY, tool_version="0")
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200, deadline=None)
 @given(data=st.data())
 def test_a_damaged_file_is_a_table_or_one_line(data: st.DataObject) -> None:
     content = bytearray(csv_text(measured_table(DEMO)).encode())

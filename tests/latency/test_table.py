@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from latency.opspec import EMPTY, OpSpec
@@ -195,7 +195,7 @@ def test_a_truncated_table_is_refused(tmp_path: Path, whole: bytes, kept: int) -
     assert "cannot be read" in refusal(path)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_a_table_cut_anywhere_is_refused(tmp_path: Path, whole: bytes, data: st.DataObject) -> None:
     path = tmp_path / "table.parquet"
@@ -203,7 +203,7 @@ def test_a_table_cut_anywhere_is_refused(tmp_path: Path, whole: bytes, data: st.
     assert "cannot be read" in refusal(path)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, deadline=None)
 @given(content=st.binary(max_size=300), framed=st.booleans())
 def test_random_bytes_are_refused(tmp_path: Path, content: bytes, framed: bool) -> None:
     path = tmp_path / "table.parquet"
@@ -211,7 +211,7 @@ def test_random_bytes_are_refused(tmp_path: Path, content: bytes, framed: bool) 
     assert "cannot be read" in refusal(path)
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, deadline=None)
 @given(data=st.data())
 def test_a_flipped_byte_gives_a_table_or_one_line(tmp_path: Path, whole: bytes, data: st.DataObject) -> None:
     """Parquet keeps no checksum by default: a flip may pass as another number, but never as a crash or a bad one."""
