@@ -82,11 +82,12 @@ def test_model_that_gets_faster_is_run_until_it_no_longer_does(warming: Warming)
 
 
 def test_warm_up_ends_at_its_most(warming: Warming) -> None:
-    falling = [30 * MS * 9**n // 10**n for n in range(20)]
+    falling = [40 * MS * 7**n // 10**n for n in range(20)]
     count, word = warming("run", 2, 0, 100 * MS, 1000, *falling)
     assert 2 < int(count) < 10
     assert word == "warming"
-    assert warming("run", 2, 0, 10_000 * MS, 5, *falling) == ["5", "warming"]
+    halved = [160 * MS // 2**n for n in range(20)]
+    assert warming("run", 2, 0, 10_000 * MS, 5, *halved) == ["5", "warming"]
 
 
 def test_without_warm_up_nobody_knows(warming: Warming) -> None:
