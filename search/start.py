@@ -1,5 +1,6 @@
 """Where probabilities start: evenly, or as evenly as the target allows."""
 
+from itertools import pairwise
 from typing import Literal
 
 import numpy as np
@@ -11,7 +12,7 @@ from latency.predict import CostModel
 Start = Literal["even", "target"]
 
 MOST_TILT = 20.0
-"""Beyond this an edge's rarest candidate would have a chance below e-20: never drawn, and not to be learned of."""
+"""No candidate is less than e-20 as probable as its edge's most probable one: never drawn, but not lost for good."""
 
 
 @torch.no_grad()
@@ -33,7 +34,7 @@ def at_target(costs: CostModel, target_ms: float) -> list[list[float]]:
         rows = []
         for row in costs.candidate_ms:
             logs = -slope * np.array(row)
-            shares = np.exp(logs - logs.max())
+            shares = np.exp(np.maximum(logs - logs.max(), -MOST_TILT))
             rows.append([float(share) for share in shares / shares.sum()])
         return rows
 
@@ -42,8 +43,10 @@ def at_target(costs: CostModel, target_ms: float) -> list[list[float]]:
             p * ms for row, own in zip(rows, costs.candidate_ms, strict=True) for p, ms in zip(row, own, strict=True)
         )
 
-    spread = max(max(row) - min(row) for row in costs.candidate_ms) or 1.0
-    low, high = -MOST_TILT / spread, MOST_TILT / spread
+    gaps = [dearer - cheaper for row in costs.candidate_ms for cheaper, dearer in pairwise(sorted(set(row)))]
+    # Steeper than this every candidate but the cheapest, or the dearest, is as rare as can be.
+    steepest = MOST_TILT / min(gaps, default=1.0)
+    low, high = -steepest, steepest
     for _ in range(100):
         middle = (low + high) / 2
         if expected_ms(tilted(middle)) > target_ms:

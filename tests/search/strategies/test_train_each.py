@@ -7,11 +7,9 @@ import pytest
 import torch
 from problems import EACH, TARGET_MS, new_strategy, problem
 
-from latency.predict import CostModel
 from pocketnas_base.progress import silent
 from search.data.dataset import ImageData
 from search.loop import run_steps
-from search.start import at_target
 from search.strategies.controller import Controller
 from search.strategies.train_each import TrainEach, Tried
 
@@ -49,28 +47,6 @@ def test_edges_with_fewer_candidates_never_draw_one_that_is_not_there() -> None:
         controller.update(drawn, [float(update % 2)])
     assert all(math.isclose(sum(row), 1) for row in controller.probabilities())
     assert [len(row) for row in controller.probabilities()] == [10, 1, 2]
-
-
-@pytest.mark.parametrize("target_ms", [1.0, 1.4, 2.2])
-def test_the_controller_starts_at_the_target_and_as_even_as_that_allows(target_ms: float) -> None:
-    costs = CostModel(0.3, ((0.1, 0.4, 0.9), (0.2, 0.5), (0.0, 0.3, 0.6, 1.2)))
-    rows = at_target(costs, target_ms)
-    expected = costs.fixed_ms + sum(
-        p * ms for row, own in zip(rows, costs.candidate_ms, strict=True) for p, ms in zip(row, own, strict=True)
-    )
-    assert expected == pytest.approx(target_ms, rel=1e-6)
-    slopes = {
-        round((math.log(row[0]) - math.log(row[k])) / (own[k] - own[0]), 6)
-        for row, own in zip(rows, costs.candidate_ms, strict=True)
-        for k in range(1, len(row))
-    }
-    assert len(slopes) == 1, "one slope of log p over cost for all edges"
-
-
-def test_a_target_beyond_every_network_starts_at_the_nearest() -> None:
-    costs = CostModel(0.3, ((0.1, 0.4, 0.9), (0.2, 0.5)))
-    assert at_target(costs, 50.0)[0][2] > 0.99
-    assert at_target(costs, 0.1)[0][0] > 0.99
 
 
 def test_incumbents_are_the_best_within_the_limit_so_far(fashion: ImageData) -> None:
