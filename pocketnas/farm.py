@@ -16,6 +16,7 @@ from pocketnas.ray_cluster import answer_of, connected
 from pocketnas.side_by_side import Worker
 from pocketnas_base.errors import InputError
 from pocketnas_base.files import sha256_bytes, write_bytes
+from search.space import split_size
 
 _END_TIMEOUT_S = 60.0
 _ANYWHERE = "tcp:"
@@ -39,8 +40,7 @@ def build_on_farm(space: str, asked: Mapping[str, tuple[Sequence[str], Path]], a
     any. Whoever is interrupted goes on by the same call: samples stay where they were taken until they are complete.
     Raises InputError for a device that no machine has.
     """
-    path = Path(space.rpartition("@")[0] or space)
-    text = path.read_bytes() if path.suffix == ".toml" and path.is_file() else None
+    text = packed(space)
     with connected(address, list(asked)):
         import ray
 
@@ -65,6 +65,21 @@ def build_on_farm(space: str, asked: Mapping[str, tuple[Sequence[str], Path]], a
             raise
 
 
+def packed(space: str) -> bytes | None:
+    """What another machine needs of a space besides its name: the file, where it is one."""
+    path = Path(split_size(space)[0])
+    return path.read_bytes() if path.suffix == ".toml" and path.is_file() else None
+
+
+def unpacked(space: str, text: bytes | None, folder: Path) -> str:
+    """The same space's name on another machine, its file in `folder`, the size behind it kept."""
+    if text is None:
+        return space
+    path = split_size(space)[0]
+    (folder / Path(path).name).write_bytes(text)
+    return f"{folder / Path(path).name}{space.removeprefix(path)}"
+
+
 def _brought(device: str, built: object, place: Path) -> Worker:
     assert isinstance(built, _Built)
     for line in built.stderr.splitlines():
@@ -80,11 +95,7 @@ def _build(space: str, text: bytes | None, words: Sequence[str], name: str) -> _
     folder = cache_dir() / "farm" / sha256_bytes(told.encode())[:32]
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as temporary:
-        if text is not None:
-            stem, at, pixels = space.rpartition("@")
-            sent = Path(temporary) / Path(stem or pixels).name
-            sent.write_bytes(text)
-            space = f"{sent}{at}{pixels}" if stem else str(sent)
+        space = unpacked(space, text, Path(temporary))
         command = [sys.executable, "-m", "pocketnas", *words, "--space", space, "--out", str(folder / name)]
         status, stdout, stderr = _ran(command)
     # Samples that are not complete stay here, where the same call goes on with them.

@@ -8,14 +8,12 @@ from functools import cached_property
 from importlib import resources
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from pocketnas_base.errors import InputError
 from pocketnas_base.files import read_bytes
 from pocketnas_base.rounding import make_divisible
 from search.chain_places import places_of
 from search.layout import Place, Space
-from search.space_file import MAX_WIDTH_MULTIPLIER, FirstBlockSpec, HeadSpec, SpaceFile, StageSpec, StemSpec
+from search.space_file import MAX_WIDTH_MULTIPLIER, FirstBlockSpec, HeadSpec, SpaceFile, StageSpec, StemSpec, parsed
 from search.tree_space import TreeSpace
 
 MAX_SPACE_BYTES = 1024 * 1024
@@ -124,17 +122,12 @@ class SearchSpace(Space):
     @classmethod
     def from_dict(cls, value: object, *, source: str) -> "SearchSpace":
         """Build a space from plain data. Raises InputError naming `source` and the field at fault."""
-        try:
-            parsed = SpaceFile.model_validate(value)
-        except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(str(part) for part in first["loc"]) or "the file"
-            raise InputError(f"space {source}: {place}: {first['msg']}") from None
-        fields = {name: getattr(parsed, name) for name in SpaceFile.model_fields}
+        file = parsed(SpaceFile, value, source)
+        fields = {name: getattr(file, name) for name in SpaceFile.model_fields}
         for name in ("kernels", "expansions", "stages"):
             fields[name] = tuple(fields[name])
         lists = {name: fields[name] for name in ("kernels", "expansions", "squeeze_excite")}
-        lists |= {f"stages.{n}.squeeze_excite": stage.squeeze_excite or () for n, stage in enumerate(parsed.stages)}
+        lists |= {f"stages.{n}.squeeze_excite": stage.squeeze_excite or () for n, stage in enumerate(file.stages)}
         for name, values in lists.items():
             if len(set(values)) != len(values):
                 raise InputError(f"space {source}: {name}: the same value is listed twice")
@@ -160,17 +153,23 @@ def load_space(name_or_path: str) -> Space:
     With `@xMULTIPLIER` behind it, its widths are multiplied; with `@PIXELS`, it is for images of another size; with
     both, in either order, both. Raises InputError listing what is known.
     """
-    name, width, pixels = name_or_path, "", ""
-    while sized := _SIZED.fullmatch(name):
-        if (width and sized[2]) or (pixels and sized[3]):
-            break
-        name, width, pixels = sized[1], width or sized[2] or "", pixels or sized[3] or ""
+    name, width, pixels = split_size(name_or_path)
     space = _load(name)
     if width:
         if not isinstance(space, SearchSpace):
             raise InputError(f"space {space.name} takes no width multiplier: its widths are those of a PyramidNet")
         space = space.at_width(float(width))
     return space.at_resolution(int(pixels)) if pixels else space
+
+
+def split_size(name_or_path: str) -> tuple[str, str, str]:
+    """The space's own name or path; the width multiplier and the resolution behind it, each empty where unsaid."""
+    name, width, pixels = name_or_path, "", ""
+    while sized := _SIZED.fullmatch(name):
+        if (width and sized[2]) or (pixels and sized[3]):
+            break
+        name, width, pixels = sized[1], width or sized[2] or "", pixels or sized[3] or ""
+    return name, width, pixels
 
 
 def _sized_name(name: str, *, width: str = "", pixels: str = "") -> str:

@@ -7,56 +7,15 @@ Path-level search (Cai et al., "Path-Level Network Transformation for Efficient 
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
 from latency.cells import GROUPS
-from latency.opspec import OpSpec, zero
 from pocketnas_base.errors import InputError
-from search.layout import MAX_RESOLUTION, MIN_RESOLUTION, Edge, Place, Space
+from search.layout import Place, Space
+from search.space_file import parsed
+from search.tree_places import places_of
+from search.tree_space_file import IDENTITY, PyramidSpec, TreeSpaceFile, TreeSpec
 
 _OPERATORS = ["sepconv_3x3", "sepconv_5x5", "sepconv_7x7", "dilconv_3x3", "dilconv_5x5", "avgpool_3x3", "maxpool_3x3"]
-IDENTITY = "identity"
 MAX_EDGES = 10_000
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
-
-
-class PyramidSpec(_Strict):
-    """A PyramidNet of bottleneck blocks (Han et al., CVPR 2017).
-
-    stem: width of the first convolution. alpha: channels that are added to it in equal steps, one a block. blocks: of
-    each stage; a stage but the first begins with stride 2. bottleneck: how many times as wide as its cell a block's
-    output is.
-    """
-
-    stem: int = Field(ge=2, le=4096)
-    alpha: float = Field(ge=0, le=4096, allow_inf_nan=False)
-    # A list in TOML, which strictness would refuse.
-    blocks: tuple[int, ...] = Field(strict=False, min_length=1, max_length=8)
-    bottleneck: int = Field(ge=1, le=16)
-
-
-class TreeSpec(_Strict):
-    """The tree in the place of a block's convolution.
-
-    branches: of every node. depth: levels of searchable edges below the root's branches. operators: what may stand on
-    an edge, in this order: sepconv_3x3, _5x5, _7x7, dilconv_3x3, _5x5, avgpool_3x3, maxpool_3x3, identity (the last).
-    """
-
-    branches: int = Field(ge=1, le=4)
-    depth: int = Field(ge=1, le=4)
-    operators: tuple[str, ...] = Field(strict=False, min_length=1, max_length=16)
-
-
-class _SpaceFile(_Strict):
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")
-    resolution: int = Field(ge=MIN_RESOLUTION, le=MAX_RESOLUTION)
-    image_channels: int = Field(ge=1, le=16)
-    classes: int = Field(ge=2, le=65_536)
-    pyramid: PyramidSpec
-    tree: TreeSpec
 
 
 @dataclass(frozen=True)
@@ -81,7 +40,7 @@ class TreeSpace(Space):
 
     @cached_property
     def places(self) -> tuple[Place, ...]:
-        return _Layout(self).places
+        return places_of(self)
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -124,13 +83,8 @@ class TreeSpace(Space):
     @classmethod
     def from_dict(cls, value: object, *, source: str) -> "TreeSpace":
         """Build a space from plain data. Raises InputError naming `source` and the field at fault."""
-        try:
-            parsed = _SpaceFile.model_validate(value)
-        except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(str(part) for part in first["loc"]) or "the file"
-            raise InputError(f"space {source}: {place}: {first['msg']}") from None
-        space = cls(**{name: getattr(parsed, name) for name in _SpaceFile.model_fields})
+        file = parsed(TreeSpaceFile, value, source)
+        space = cls(**{name: getattr(file, name) for name in TreeSpaceFile.model_fields})
         try:
             _check(space)
             space.check_resolution(space.resolution)
@@ -156,73 +110,3 @@ def _check(space: TreeSpace) -> None:
     edges = sum(space.pyramid.blocks) * sum(tree.branches ** (1 + level) for level in range(1, tree.depth + 1))
     if edges > MAX_EDGES:
         raise InputError(f"{edges} searchable edges are more than {MAX_EDGES}; take fewer blocks, branches or levels")
-
-
-class _Layout:
-    """Lays the places of a space out one after another; values are numbered as they are made."""
-
-    def __init__(self, space: TreeSpace) -> None:
-        self._places: list[Place] = []
-        self._tree = space.tree
-        pyramid, resolution = space.pyramid, space.resolution
-        stem = OpSpec("convbn", space.image_channels, pyramid.stem, 3, 1, 1, resolution)
-        value, channels = self._put(stem, 0), pyramid.stem
-        widths = iter(space.widths)
-        number = 0
-        for stage, count in enumerate(pyramid.blocks):
-            for block in range(count):
-                number += 1
-                width, stride = next(widths), 2 if stage and not block else 1
-                value = self._block(
-                    f"block{number}", value, channels, width, width * pyramid.bottleneck, stride, resolution
-                )
-                channels, resolution = width * pyramid.bottleneck, resolution // stride
-        value = self._put(_at("normrelu", channels, resolution), value)
-        self._put(OpSpec("classifier", channels, space.classes, 1, 1, 1, resolution), value)
-
-    @property
-    def places(self) -> tuple[Place, ...]:
-        return tuple(self._places)
-
-    def _put(self, content: OpSpec | Edge, *inputs: int) -> int:
-        self._places.append(Place(content, inputs))
-        return len(self._places)
-
-    def _block(
-        self, name: str, source: int, channels: int, width: int, out_channels: int, stride: int, resolution: int
-    ) -> int:
-        reduced = self._put(OpSpec("reduce", channels, width, 1, 1, 1, resolution), source)
-        inner, halves = resolution // stride, []
-        for branch in range(1, self._tree.branches + 1):
-            root = self._put(OpSpec("groupconv", width, width, 3, 1, stride, resolution), reduced)
-            tree = self._node(f"{name}.tree{branch}", root, width, inner, self._tree.depth)
-            normed = self._put(_at("norm", width, inner), tree)
-            halves.append(self._put(_at("add", width, inner), root, normed))
-        expanded = self._put(OpSpec("expand", width, out_channels, 1, 1, 1, inner), self._sum(halves, width, inner))
-        return self._put(OpSpec("add", channels, out_channels, 1, 1, stride, resolution), source, expanded)
-
-    def _node(self, name: str, source: int, width: int, resolution: int, depth: int) -> int:
-        values = []
-        for branch in range(1, self._tree.branches + 1):
-            path = f"{name}.{branch}"
-            value = self._put(Edge(path, self._candidates(width, resolution)), source)
-            values.append(self._node(path, value, width, resolution, depth - 1) if depth > 1 else value)
-        return self._sum(values, width, resolution)
-
-    def _candidates(self, width: int, resolution: int) -> tuple[OpSpec, ...]:
-        found = []
-        for name in self._tree.operators:
-            kind, _, size = name.partition("_")
-            found.append(zero(width, resolution) if kind == IDENTITY else _at(kind, width, resolution, int(size[0])))
-        return tuple(found)
-
-    def _sum(self, values: list[int], width: int, resolution: int) -> int:
-        total = values[0]
-        for value in values[1:]:
-            total = self._put(_at("add", width, resolution), total, value)
-        return total
-
-
-def _at(kind: str, channels: int, resolution: int, kernel: int = 1) -> OpSpec:
-    """An operator that changes neither channels nor size."""
-    return OpSpec(kind, channels, channels, kernel, 1, 1, resolution)  # type: ignore[arg-type]

@@ -4,7 +4,7 @@ from decimal import Decimal
 
 from pocketnas.console import print_json, print_table, print_words
 from pocketnas_base.errors import InputError
-from search.space import builtin_spaces, load_space
+from search.space import builtin_spaces, load_space, split_size
 from search.zoo import describe, load_zoo, zoo_names
 
 
@@ -14,7 +14,7 @@ def show_zoo(name: str, *, as_json: bool) -> None:
         _list(as_json=as_json)
     elif name in zoo_names():
         _architecture(name, as_json=as_json)
-    elif name.partition("@")[0] in builtin_spaces() or ".toml" in name:
+    elif (base := split_size(name)[0]) in builtin_spaces() or base.endswith(".toml"):
         _space(name, as_json=as_json)
     else:
         raise InputError(f"the zoo has no {name!r}; it has {', '.join((*zoo_names(), *builtin_spaces()))}")

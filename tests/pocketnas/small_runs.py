@@ -25,6 +25,19 @@ first = { width = 8, kernel = 3, expansion = 1 }
 stages = [{ width = 8, cells = 2, stride = 1 }, { width = 16, cells = 2, stride = 2 }]
 head = { width = 16 }
 """
+MINI = """
+name = "mini"
+resolution = 16
+image_channels = 1
+classes = 4
+kernels = [3]
+expansions = [3]
+zero = true
+stem = { width = 4, kernel = 3, stride = 2 }
+first = { width = 4, kernel = 3, expansion = 1 }
+stages = [{ width = 4, cells = 1, stride = 1 }, { width = 8, cells = 1, stride = 2 }]
+head = { width = 8 }
+"""
 CONFIG = """
 name = "small"
 space = "SPACE"

@@ -5,25 +5,13 @@ from pathlib import Path
 
 import pytest
 from command_line import program, refused
-from small_runs import CONFIG, write_run
+from small_runs import CONFIG, MINI, write_run
 
 from latency.table import LatencyTable
+from pocketnas.farm import packed, unpacked
 from pocketnas.ray_cluster import answer_of, check_room, connected
 from pocketnas_base.errors import InputError
-
-MINI = """
-name = "mini"
-resolution = 16
-image_channels = 1
-classes = 4
-kernels = [3]
-expansions = [3]
-zero = true
-stem = { width = 4, kernel = 3, stride = 2 }
-first = { width = 4, kernel = 3, expansion = 1 }
-stages = [{ width = 4, cells = 1, stride = 1 }, { width = 8, cells = 1, stride = 2 }]
-head = { width = 8 }
-"""
+from search.space import load_space
 
 
 def test_without_the_package_one_line_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -36,6 +24,17 @@ def test_without_the_package_one_line_says_what_to_install(tmp_path: Path, monke
 def test_a_farm_measures_the_devices_that_are_named() -> None:
     line = refused("table", "build", "--space", "demo", "--out", "t.parquet", "--ray", "local")
     assert "--ray measures the devices that are named: give each with -d" in line
+
+
+@pytest.mark.parametrize("size", ["", "@32", "@x2", "@x2@32", "@32@x2"])
+def test_a_space_s_file_goes_to_the_machine_that_measures(tmp_path: Path, size: str) -> None:
+    here, there = tmp_path / "mini.toml", tmp_path / "there"
+    there.mkdir()
+    here.write_text(MINI)
+    space, text = load_space(f"{here}{size}"), packed(f"{here}{size}")
+    here.unlink()
+    assert load_space(unpacked(f"{here}{size}", text, there)) == space
+    assert (packed("demo@32"), unpacked("demo@32", None, there)) == (None, "demo@32")
 
 
 @pytest.fixture

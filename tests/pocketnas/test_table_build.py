@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lookalike.fixtures import AdbServer
 from lookalike.lookalike import Lookalike
+from small_runs import MINI
 
 from android_bench.store import SampleStore
 from latency.table import LatencyTable
@@ -19,19 +20,6 @@ from pocketnas_base.errors import InputError
 from search.space import load_space
 
 DEMO = load_space("demo")
-MINI = """
-name = "mini"
-resolution = 16
-image_channels = 1
-classes = 4
-kernels = [3]
-expansions = [3]
-zero = true
-stem = { width = 4, kernel = 3, stride = 2 }
-first = { width = 4, kernel = 3, expansion = 1 }
-stages = [{ width = 4, cells = 1, stride = 1 }, { width = 8, cells = 1, stride = 2 }]
-head = { width = 8 }
-"""
 
 
 @pytest.fixture
