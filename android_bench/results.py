@@ -8,6 +8,7 @@ from android_bench.checksum import unseal
 from android_bench.errors import DamagedLineError
 from android_bench.protocol import MAX_RUNS
 from pocketnas_base.errors import MeasurementError
+from pocketnas_base.validation import fault_of
 
 MAX_LINE_BYTES = 8 * 1024 * 1024
 MAX_CORES = 1024
@@ -161,7 +162,5 @@ def parse_line(line: bytes) -> RunnerLine:
     try:
         return _ADAPTER.validate_json(text)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(str(part) for part in first["loc"]) or "line"
-        reason = _printable(f"{place}: {first['msg']}")[:_MAX_REASON_LENGTH]
+        reason = _printable(fault_of(error, whole="line"))[:_MAX_REASON_LENGTH]
         raise MeasurementError(f"the runner wrote a line that is not a result: {reason}") from None

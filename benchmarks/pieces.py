@@ -3,13 +3,12 @@
 A piece leaves everything that it found in the contest's folder: whoever asks for it afterwards reads it there.
 """
 
-import os
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context, parent_process
+from multiprocessing import get_context
 from pathlib import Path
-from threading import Thread
 from typing import Literal
 
+from pocketnas.children import end_with_parent
 from pocketnas.console import say
 from pocketnas.run_directory import RunDirectory
 from pocketnas.searches.contest import Contest
@@ -36,18 +35,6 @@ def run_pieces(folder: Path, seeds: range, jobs: int) -> None:
             done.result()
             seed, piece = begun[done]
             say(f"{piece}, seed {seed}: done")
-
-
-def end_with_parent() -> None:
-    """Let this process end when its parent is killed: whoever goes on in the folder must be alone there."""
-
-    def wait() -> None:
-        parent = parent_process()
-        assert parent is not None
-        parent.join()
-        os._exit(1)
-
-    Thread(target=wait, daemon=True).start()
 
 
 def run_piece(folder: Path, seed: int, piece: Piece) -> None:

@@ -12,6 +12,7 @@ from deploy.pte_program import TensorShape, write_program
 from deploy.pte_quantisation import Quantised
 from latency.opspec import OpSpec
 from pocketnas_base.errors import InputError
+from search.layout import chain_inputs
 
 if TYPE_CHECKING:
     from torch import nn
@@ -45,8 +46,7 @@ def write_pte(
     """
     if all(op.kind == "zero" for op in ops):
         raise InputError("a program of nothing but Zero computes nothing and cannot be written")
-    if connections is None:
-        connections = [(number,) for number in range(len(ops))]
+    connections = connections or chain_inputs(len(ops))
     chain = [_Part(*each) for each in zip(ops, modules, connections, strict=True)]
     return _write([_without_zero(chain)], channels_last, None if quantised is None else [quantised])
 

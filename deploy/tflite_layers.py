@@ -11,6 +11,7 @@ from deploy.folding import folded
 from deploy.tflite_schema import OUTPUT_NAME
 from latency.opspec import OpSpec
 from pocketnas_base.errors import InputError
+from search.layout import chain_inputs
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -86,8 +87,7 @@ def graph_of(
     """
     if all(op.kind == "zero" for op in ops):
         raise InputError("a model of nothing but Zero computes nothing and cannot be written")
-    if connections is None:
-        connections = [(number,) for number in range(len(ops))]
+    connections = connections or chain_inputs(len(ops))
     first, last = ops[0], max(index for index, op in enumerate(ops) if op.kind != "zero")
     layers: list[Layer] = []
     values, written = [0], 0

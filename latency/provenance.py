@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 from latency.correction import Calibration
 from pocketnas_base.artifact import Delegate, Precision, Runtime
 from pocketnas_base.errors import InputError
+from pocketnas_base.validation import fault_of
 
 SCHEMA_VERSION = 1
 OWN_RUNNER = "pocketnas"
@@ -135,6 +136,4 @@ class TableInfo(BaseModel):
         try:
             return cls.model_validate(plain)
         except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(map(str, first["loc"])) or "provenance"
-            raise InputError(f"{where}: {place}: {first['msg']}") from None
+            raise InputError(f"{where}: {fault_of(error, whole='provenance')}") from None

@@ -19,6 +19,7 @@ from pocketnas.training_config import AugmentationConfig, TrainConfig
 from pocketnas_base.artifact import Precision, Runtime
 from pocketnas_base.errors import InputError
 from pocketnas_base.files import read_bytes
+from pocketnas_base.validation import fault_of
 from search.accelerator import Accelerator
 from search.latency_loss import LossKind
 from search.path_order import WarmupPaths
@@ -258,9 +259,7 @@ def parse_config(text: bytes, *, source: str) -> RunConfig:
     try:
         return RunConfig.model_validate(plain)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"config {source}: {place + ': ' if place else ''}{first['msg']}") from None
+        raise InputError(f"config {source}: {fault_of(error)}") from None
 
 
 def load_config(path: Path) -> tuple[RunConfig, bytes]:

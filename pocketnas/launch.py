@@ -2,10 +2,8 @@
 
 import multiprocessing
 import os
-import signal
 import tempfile
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
@@ -16,7 +14,8 @@ from pathlib import Path
 from queue import Empty
 from typing import TYPE_CHECKING, Literal
 
-from pocketnas.console import os_error_line, say
+from pocketnas.children import Fault, end_with_parent, fault_to_tell, start
+from pocketnas.console import say
 from pocketnas_base.errors import InputError, PocketNASError
 
 if TYPE_CHECKING:
@@ -36,7 +35,7 @@ _GRACE_S = 30.0
 _LOST = 3
 """The exit status of a rank that ends because another is gone."""
 
-_Message = tuple[int, Literal["ready", "bad input", "failed"], str]
+_Message = tuple[int, Literal["ready"] | Fault, str]
 
 
 def place_from_environment() -> "Ranks | None":
@@ -109,11 +108,7 @@ def _followers(context: "RunContext", stage: str, size: int, meeting: Path) -> I
     ]
     over = threading.Event()
     try:
-        # Ctrl-C reaches every process of a terminal: the followers leave it to this one, which ends them.
-        handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        for follower in followers:
-            follower.start()
-        signal.signal(signal.SIGINT, handler)
+        start(followers)
         _await_ready(followers, messages)
         threading.Thread(target=_watch, args=(followers, over), daemon=True).start()
         yield
@@ -180,7 +175,7 @@ def _watch(followers: Sequence[SpawnProcess], over: threading.Event) -> None:
 
 def _follow(run_dir: Path, stage: str, rank: int, size: int, meeting: Path, messages: "Queue[_Message]") -> None:
     """The whole life of a rank but the first."""
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    end_with_parent()
     try:
         from pocketnas.run_directory import RunDirectory
         from pocketnas.stages.context import RunContext
@@ -195,25 +190,8 @@ def _follow(run_dir: Path, stage: str, rank: int, size: int, meeting: Path, mess
         except RankLostError:
             # Whoever is the cause of it says why.
             os._exit(_LOST)
-    except PocketNASError as error:
-        _give_up(messages, (rank, "bad input" if isinstance(error, InputError) else "failed", str(error)))
-    except OSError as error:
-        line = os_error_line(error)
-        if line is None:
-            raise
-        _give_up(messages, (rank, "failed", line))
-
-
-def _give_up(messages: "Queue[_Message]", message: _Message) -> None:
-    messages.put(message)
-    messages.close()
-    messages.join_thread()
-    os._exit(1)
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    time.sleep(_POLL_S)
-    os._exit(1)
+    except (PocketNASError, OSError) as error:
+        messages.put((rank, *fault_to_tell(error)))
+        messages.close()
+        messages.join_thread()
+        os._exit(1)

@@ -7,7 +7,7 @@ from pathlib import Path
 from latency.opspec import OpSpec
 from pocketnas_base.errors import InputError
 from pocketnas_base.files import read_json, write_json
-from search.layout import Edge, Inputs, Space, is_chain
+from search.layout import Edge, Inputs, Space, chain_inputs, is_chain
 
 SCHEMA_VERSION = 1
 
@@ -63,7 +63,7 @@ class Architecture:
     @property
     def connections(self) -> tuple[Inputs, ...]:
         """The values that each operator takes, of a chain too."""
-        return tuple((number,) for number in range(len(self.ops))) if self.inputs is None else self.inputs
+        return chain_inputs(len(self.ops)) if self.inputs is None else self.inputs
 
     @property
     def resolution(self) -> int:

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from latency.opspec import OpSpec, zero
-from search.layout import Edge, Place
+from search.layout import Edge, Place, chain_inputs
 from search.space_file import FirstBlockSpec, HeadSpec, StageSpec, StemSpec
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def places_of(space: "SearchSpace") -> tuple[Place, ...]:
     head = OpSpec("conv", channels, width, 1, 1, 1, resolution, activation=activation)
     classifier = OpSpec("classifier", width, space.classes, 1, 1, 1, resolution)
     contents: list[OpSpec | Edge] = [stem, first, *edges, head, classifier]
-    return tuple(Place(content, (number,)) for number, content in enumerate(contents))
+    return tuple(map(Place, contents, chain_inputs(len(contents))))
 
 
 def _candidates(

@@ -130,6 +130,11 @@ class Space(ABC):
             raise InputError(f"space {self.name} takes images of {lowest} to {MAX_RESOLUTION} px, not of {resolution}")
 
 
+def chain_inputs(count: int) -> tuple[Inputs, ...]:
+    """Of so many operators, each taking what the one before it gives."""
+    return tuple((number,) for number in range(count))
+
+
 def is_chain(inputs: Sequence[Inputs]) -> bool:
     """Whether each operator takes what the one before it gives."""
-    return all(taken == (number,) for number, taken in enumerate(inputs))
+    return tuple(inputs) == chain_inputs(len(inputs))

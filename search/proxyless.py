@@ -29,8 +29,8 @@ from search.start import Start, start_at_target
 from search.state import State
 from search.supernet import Supernet
 from search.updates.choose import REWARD_MODES, UpdateMode, make_update
-from search.updates.update import SearchParts, share_correct
-from search.weight_step import StepResult, WeightStep
+from search.updates.update import SearchParts
+from search.weight_step import StepResult, WeightStep, share_correct
 
 POINTS_PER_CURVE = 200
 

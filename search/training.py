@@ -21,7 +21,7 @@ from search.schedule import cosine
 from search.seeds import derive_seed
 from search.spread import alone, spread
 from search.state import State
-from search.weight_step import WeightStep
+from search.weight_step import WeightStep, share_correct
 
 POINTS_PER_CURVE = 200
 EVALUATION_BATCH = 500
@@ -142,7 +142,7 @@ class Training:
                 f"training: the loss is {loss} at step {number}; give a lower learning_rate, warmup_steps or a "
                 f"clip_norm"
             )
-        accuracy = float(self.batches.ranks.mean((result.logits.argmax(1) == labels).float().mean()))
+        accuracy = share_correct(result.logits, labels, self.batches.ranks)
         return {"loss": loss, "accuracy": accuracy, "learning_rate": rate}
 
     def finished(self) -> Network:

@@ -22,6 +22,11 @@ class StepResult:
     logits: Tensor
 
 
+def share_correct(logits: Tensor, labels: Tensor, ranks: Ranks) -> float:
+    """Accuracy of logits [N, classes], as a share of 1, over the images of all ranks."""
+    return int(ranks.total((logits.argmax(1) == labels).sum())) / (len(labels) * ranks.size)
+
+
 class SupernetRecipe(Protocol):
     """What a supernet's weights are trained by; see SearchSettings and OneShotSettings."""
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tiny_search import COSTS, SPACE
 from torch import Tensor
 
-from latency.predict import CostModel
 from search.architecture import assemble
 from search.augment import Augmentation
 from search.averaging import WeightAverage
@@ -22,27 +22,9 @@ from search.loop import SteppedJob, run_steps
 from search.network import Network, load_weights, save_weights
 from search.proxyless import ProxylessSearch, SearchSettings
 from search.ranks import ALONE, Ranks, joined
-from search.space import SearchSpace
 from search.state import State
 from search.training import Training, TrainingSettings
 
-SPACE = SearchSpace.from_dict(
-    {
-        "name": "tiny",
-        "resolution": 28,
-        "image_channels": 1,
-        "classes": 10,
-        "kernels": [3, 5],
-        "expansions": [2],
-        "zero": True,
-        "stem": {"width": 8, "kernel": 3, "stride": 2},
-        "first": {"width": 8, "kernel": 3, "expansion": 1},
-        "stages": [{"width": 8, "cells": 2, "stride": 1}, {"width": 8, "cells": 2, "stride": 2}],
-        "head": {"width": 16},
-    },
-    source="tiny",
-)
-COSTS = CostModel(0.5, tuple((0.3, 0.6, 0.0)[: len(edge.candidates)] for edge in SPACE.edges))
 SEARCH = SearchSettings(
     target_ms=1.0, warmup_steps=2, steps=6, batch_size=16, arch_every=2, arch_learning_rate=0.05, seed=5
 )

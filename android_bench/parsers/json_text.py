@@ -5,6 +5,7 @@ from typing import TypeVar
 from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from android_bench.parsers.text import MAX_LOG_BYTES, Output, name, text_of, unreadable
+from pocketnas_base.validation import fault_of
 
 T = TypeVar("T")
 
@@ -24,6 +25,5 @@ def parse_fields(output: Output, source: str, adapter: TypeAdapter[T]) -> T:
     try:
         return adapter.validate_json(text.encode("utf-8", "replace"))
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    place = ".".join(str(part) for part in first["loc"])
-    raise unreadable(source, name(f"{place}: {first['msg']}" if place else first["msg"], _MAX_REASON) or "no JSON")
+        fault = fault_of(error)
+    raise unreadable(source, name(fault, _MAX_REASON) or "no JSON")

@@ -1,14 +1,13 @@
 """Read a run directory into one frozen record, or say in one line which stage has to run first."""
 
 import json
-import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from latency.cells import CELL_KINDS
 from latency.opspec import OpSpec
 from latency.opspec import zero as zero_op
 from latency.predict import Prediction, predict, predicted_ms
@@ -29,9 +28,6 @@ MAX_JSON_BYTES = 16 * 1024 * 1024
 MAX_REBENCH_BYTES = 16 * 1024 * 1024
 MAX_REBENCH_ROWS = 1000
 RESUME = "pocketnas run CONFIG --resume"
-
-_CELL = re.compile(r"([a-z]{3,12})_(\d{1,2})x\2")
-_MBCONV = re.compile(r"mb(\d{1,3})_(\d{1,2})x\2(?:_se([01](?:\.\d{1,4})?))?")
 
 Record = TypeVar("Record", bound=BaseModel)
 
@@ -127,41 +123,38 @@ def _positions(
     chosen = [edge.candidates[index] for edge, index in zip(search.edges, search.chosen, strict=True)]
     if [op.choice for op in searched] != chosen:
         raise _fault(run_dir, "architecture.json", "search", "its blocks are not those that search/result.json chose")
+    known = _operators(table)
     positions = []
     for index, (number, edge, op) in enumerate(zip(numbers, search.edges, searched, strict=True)):
-        costs = tuple(_candidate_ms(table, op, name, number - 1, edge.activation) for name in edge.candidates)
+        costs = tuple(_candidate_ms(table, known, op, name, number - 1, edge.activation) for name in edge.candidates)
         probabilities = search.probabilities[index][: len(edge.candidates)]
         positions.append(Position(edge.name, number, op, edge.candidates, costs, probabilities, search.chosen[index]))
     return tuple(positions)
 
 
-def _candidate_ms(table: LatencyTable, at: OpSpec, name: str, place: int, activation: str) -> float | None:
+_Place = tuple[str, str, int, int, int, int]
+
+
+def _place_of(name: str, activation: str, at: OpSpec) -> _Place:
+    return name, activation, at.in_channels, at.out_channels, at.stride, at.resolution
+
+
+def _operators(table: LatencyTable) -> dict[_Place, OpSpec]:
+    """The table's operators as they stand at searched positions: a block has a shortcut wherever it can have one."""
+    return {
+        _place_of(op.choice, op.activation, op): op
+        for op in (entry.op for entry in table.entries())
+        if op.kind != "mbconv" or op.residual == (op.stride == 1 and op.in_channels == op.out_channels)
+    }
+
+
+def _candidate_ms(
+    table: LatencyTable, known: Mapping[_Place, OpSpec], at: OpSpec, name: str, place: int, activation: str
+) -> float | None:
+    """What a candidate of the position of `at` adds; None where the table does not know it."""
+    op = zero_op(at.in_channels, at.resolution) if name == "zero" else known.get(_place_of(name, activation, at))
     try:
-        if name == "zero":
-            op = zero_op(at.in_channels, at.resolution)
-        elif (cell := _CELL.fullmatch(name)) and cell[1] in CELL_KINDS:
-            kind, size = cell.groups()
-            op = OpSpec.from_dict(
-                {**zero_op(at.in_channels, at.resolution).to_dict(), "kind": kind, "kernel": int(size)}
-            )
-        elif match := _MBCONV.fullmatch(name):
-            expansion, kernel, share = int(match[1]), int(match[2]), float(match[3] or 0)
-            residual = at.stride == 1 and at.in_channels == at.out_channels
-            op = OpSpec(
-                "mbconv",
-                at.in_channels,
-                at.out_channels,
-                kernel,
-                expansion,
-                at.stride,
-                at.resolution,
-                residual,
-                activation,
-                share,
-            )
-        else:
-            return None
-        return predicted_ms(table, op, place)
+        return None if op is None else predicted_ms(table, op, place)
     except InputError:
         return None
 

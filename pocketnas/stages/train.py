@@ -2,13 +2,13 @@
 
 import multiprocessing
 import os
-import signal
 from multiprocessing.queues import Queue
 from pathlib import Path
 from queue import Empty
 from typing import TYPE_CHECKING, Literal
 
-from pocketnas.console import os_error_line, progress_bar
+from pocketnas.children import Fault, end_with_parent, fault_to_tell, start
+from pocketnas.console import progress_bar
 from pocketnas.launch import place_from_environment, ranks_of
 from pocketnas.run_directory import RunDirectory
 from pocketnas.stages.context import RunContext
@@ -24,7 +24,7 @@ _POLL_S = 0.5
 _REPORT_EVERY_STEPS = 10
 
 # A word from a worker: whose, what kind, steps done and in all, and a text.
-_Message = tuple[Role, Literal["progress", "done", "failed", "bad input"], int, int, str]
+_Message = tuple[Role, Literal["progress", "done"] | Fault, int, int, str]
 
 
 def run(context: RunContext) -> str:
@@ -63,11 +63,7 @@ def _side_by_side(run_dir: Path, roles: list[Role], progress: Progress) -> None:
     spawning = multiprocessing.get_context("spawn")
     messages: Queue[_Message] = spawning.Queue()
     workers = {role: spawning.Process(target=_work, args=(run_dir, role, messages), daemon=True) for role in roles}
-    # Ctrl-C reaches every process of a terminal: the workers leave it to this one, which ends them.
-    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    for worker in workers.values():
-        worker.start()
-    signal.signal(signal.SIGINT, handler)
+    start(workers.values())
     done, total, running = dict.fromkeys(roles, 0), dict.fromkeys(roles, 1), set(roles)
     try:
         while running:
@@ -104,14 +100,11 @@ def _work(run_dir: Path, role: Role, messages: "Queue[_Message]") -> None:
         if done % _REPORT_EVERY_STEPS == 0 and "steps of" in what:
             messages.put((role, "progress", done, total, what))
 
+    end_with_parent()
     try:
         context = RunContext(RunDirectory.open(run_dir))
         train_one(context, trainee(context, role), report)
         messages.put((role, "done", 0, 0, ""))
-    except PocketNASError as error:
-        messages.put((role, "bad input" if error.exit_code == InputError.exit_code else "failed", 0, 0, str(error)))
-    except OSError as error:
-        line = os_error_line(error)
-        if line is None:
-            raise
-        messages.put((role, "failed", 0, 0, line))
+    except (PocketNASError, OSError) as error:
+        kind, text = fault_to_tell(error)
+        messages.put((role, kind, 0, 0, text))

@@ -13,7 +13,8 @@ from torch.nn import functional
 from pocketnas_base.errors import InputError
 from search.paths import sample_path
 from search.state import State
-from search.updates.update import SearchParts, share_correct
+from search.updates.update import SearchParts
+from search.weight_step import share_correct
 
 Reward = Callable[[float, float], float]
 """(accuracy as a share of 1, latency in ms) to what is maximised."""

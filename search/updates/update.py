@@ -13,6 +13,7 @@ from search.paths import ArchitectureParameters
 from search.ranks import ALONE, Ranks
 from search.state import State
 from search.supernet import Supernet
+from search.weight_step import share_correct
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,8 +89,3 @@ def descend(
         "arch_loss": float(parts.ranks.mean(cross_entropy.detach())),
         "arch_accuracy": share_correct(logits, labels, parts.ranks),
     }
-
-
-def share_correct(logits: Tensor, labels: Tensor, ranks: Ranks) -> float:
-    """Accuracy of logits [N, classes], as a share of 1, over the images of all ranks."""
-    return int(ranks.total((logits.argmax(1) == labels).sum())) / (len(labels) * ranks.size)

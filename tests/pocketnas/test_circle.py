@@ -4,69 +4,17 @@ import json
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-
-from pocketnas_base.errors import DataError
-from search.data.load import load_data
-
-CONFIG = """
-name = "tiny"
-space = "demo"
-host_threads = 1
-
-[data]
-source = "fashion-mnist"
-holdout = 10000
-
-[table]
-processes = 3
-calibration = 6
-
-[search]
-target_ratio = 0.6
-warmup_steps = 6
-steps = 8
-batch_size = 32
-arch_learning_rate = 0.05
-arch_every = 1
-hold_target = true
-derive = "target"
-
-[train]
-steps = 40
-batch_size = 64
-learning_rate = 0.1
-
-[baseline]
-multipliers = [0.5, 1.0]
-
-[rebench]
-processes = 3
-"""
-
-
-def command(*words: str | Path) -> list[str]:
-    return [sys.executable, "-c", "from pocketnas.cli import main; main()", *map(str, words)]
-
-
-def pocketnas(*words: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(*words), capture_output=True, text=True, timeout=400, check=False)
+from circles import command, pocketnas, write_config
 
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    try:
-        load_data("fashion-mnist", resolution=28, channels=1, classes=10)
-    except DataError as error:
-        pytest.skip(f"no Fashion-MNIST: {error}")
-    path = tmp_path_factory.mktemp("config") / "tiny.toml"
-    path.write_text(CONFIG)
-    return path
+    return write_config(tmp_path_factory.mktemp("config"))
 
 
 @pytest.fixture(scope="module")

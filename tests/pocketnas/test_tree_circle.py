@@ -1,16 +1,13 @@
 """The whole circle over a space of tree cells, tiny and real, through the command line."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+from circles import pocketnas, write_config
 
 from latency.table import LatencyTable
-from pocketnas_base.errors import DataError
 from search.architecture import Architecture
-from search.data.load import load_data
 from search.space import load_space
 
 SPACE = """
@@ -21,57 +18,19 @@ classes = 10
 pyramid = { stem = 8, alpha = 8, blocks = [1, 1], bottleneck = 2 }
 tree = { branches = 2, depth = 1, operators = ["sepconv_3x3", "dilconv_3x3", "avgpool_3x3", "maxpool_3x3", "identity"] }
 """
-CONFIG = """
-name = "trees"
-space = "SPACE"
-host_threads = 1
-[data]
-source = "fashion-mnist"
-holdout = 10000
-[table]
-processes = 3
-calibration = 6
-[search]
-target_ratio = 0.8
-warmup_steps = 6
-steps = 8
-batch_size = 32
-arch_learning_rate = 0.05
-arch_every = 1
-hold_target = true
-derive = "target"
-[train]
-steps = 40
-batch_size = 64
-learning_rate = 0.1
-[baseline]
-multipliers = [0.5, 1.0]
-[rebench]
-processes = 3
-"""
-
-
-def pocketnas(*words: str | Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from pocketnas.cli import main; main()", *map(str, words)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=3000, check=False)
 
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    try:
-        load_data("fashion-mnist", resolution=28, channels=1, classes=10)
-    except DataError as error:
-        pytest.skip(f"no Fashion-MNIST: {error}")
     folder = tmp_path_factory.mktemp("config")
     (folder / "space.toml").write_text(SPACE)
-    (folder / "trees.toml").write_text(CONFIG.replace("SPACE", str(folder / "space.toml")))
-    return folder / "trees.toml"
+    return write_config(folder, name="trees", space=str(folder / "space.toml"), ratio=0.8)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_a_run_goes_from_tree_cells_to_measured_files(config: Path, tmp_path: Path) -> None:
-    done = pocketnas("run", config, "--runs", tmp_path)
+    done = pocketnas("run", config, "--runs", tmp_path, timeout_s=3000)
     assert done.returncode == 0, done.stderr
     run, space = tmp_path / "trees", load_space(str(config.parent / "space.toml"))
     net = Architecture.load(run / "architecture.json")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import tiny_search
 import torch
 from torch import Tensor
 
@@ -27,22 +28,7 @@ from search.strategies.strategy import Strategy
 from search.strategies.train_each import TrainEach, TrainEachSettings
 from search.training import TrainingSettings
 
-SPACE = SearchSpace.from_dict(
-    {
-        "name": "tiny",
-        "resolution": 28,
-        "image_channels": 1,
-        "classes": 10,
-        "kernels": [3, 5],
-        "expansions": [1, 2],
-        "zero": True,
-        "stem": {"width": 8, "kernel": 3, "stride": 2},
-        "first": {"width": 8, "kernel": 3, "expansion": 1},
-        "stages": [{"width": 8, "cells": 2, "stride": 1}, {"width": 8, "cells": 2, "stride": 2}],
-        "head": {"width": 16},
-    },
-    source="tiny",
-)
+SPACE = SearchSpace.from_dict(tiny_search.SPACE.to_dict() | {"expansions": [1, 2]}, source="tiny")
 COSTS = CostModel(0.5, tuple((0.1, 0.2, 0.3, 0.5, 0.0)[: len(edge.candidates)] for edge in SPACE.edges))
 TARGET_MS = 1.3
 ONE_SHOT = OneShotSettings(steps=6, recalibration_images=32, scoring_images=40)
