@@ -12,7 +12,7 @@ import json
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -54,12 +54,18 @@ def main() -> None:
     parser.add_argument("--networks", type=int, default=100, help="random ones, to test on")
     parser.add_argument("--calibration", type=int, help="networks to calibrate with; left out, as many as pay")
     parser.add_argument("--processes", type=int, help="fresh processes for each network")
+    parser.add_argument("--samples", type=Path, help="keep them in this folder; what it holds is not measured again")
     parser.add_argument("--json", type=Path, help="write the figures here")
     arguments = parser.parse_args()
     space = load_space(arguments.space)
     config = TableConfig(runtime=arguments.runtime, precision=arguments.precision, threads=arguments.threads)
     budget = Budget(arguments.calibration, arguments.processes)
-    with tempfile.TemporaryDirectory(prefix="pocketnas-") as folder, opened_device(arguments) as device:
+    kept = arguments.samples
+    with (
+        nullcontext(kept) if kept else tempfile.TemporaryDirectory(prefix="pocketnas-") as folder,
+        opened_device(arguments) as device,
+    ):
+        Path(folder).mkdir(parents=True, exist_ok=True)
         taken = take(space, device, config, budget, arguments.networks, Path(folder))
         figures = {
             "device": device.info.model or device.id,

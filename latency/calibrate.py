@@ -29,13 +29,14 @@ MIN_NETWORKS = 6
 NETWORKS_PER_TERM = 3
 """A correction with more terms than a third of the networks is not tried: it would fit their noise."""
 CONFIDENCE = 0.95
-# How strongly weights are held at the plain sum's: the variance of what is left over divided by that of what a term
-# adds, both relative to a latency. From hardly at all to all but fixed.
-PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+# How strongly weights are held at those of the simplest correction: the variance of what is left over divided by that
+# of what a term adds, both relative to a latency. From hardly at all to all but fixed.
+PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
 # By how many standard errors a richer correction has to be better: with five to choose from, one is too few.
 EARNS_ITS_PLACE = 2.0
-# Further networks pay while they would narrow the interval by so many percentage points of a latency.
-WORTH_PERCENT = 0.5
+# Further networks pay while a prediction's interval is wider than so many percent to each side: they narrow it little
+# by themselves, but richer corrections ask for more of them.
+WANTED_PERCENT = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +66,9 @@ def calibrate(
     """The correction of a table's sums that these networks speak for.
 
     Each kind of correction is a ridge regression of measured latencies, errors relative, on the terms of
-    `latency.correction`, drawn towards the plain sum. A richer kind is taken only where its errors on networks left out
-    of the fit are smaller than a simpler one's by more than `EARNS_ITS_PLACE` standard errors of that difference (after
-    the one-standard-error rule of Breiman et al. 1984, section 3.4.3, on paired differences).
+    `latency.correction`, drawn towards the plain sum times a factor. A richer kind is taken only where its errors on
+    networks left out of the fit are smaller than a simpler one's by more than `EARNS_ITS_PLACE` standard errors of that
+    difference (after the one-standard-error rule of Breiman et al. 1984, section 3.4.3, on paired differences).
     Raises InputError for fewer than `MIN_NETWORKS` networks, a table whose rows are not of operators alone, or one that
     lacks an operator.
     """
@@ -99,10 +100,8 @@ def calibrate(
 
 
 def worth_more(calibration: Calibration) -> bool:
-    """Whether as many networks again would narrow the interval by `WORTH_PERCENT` percentage points, were the residual
-    to stay what it is."""
-    count, residual = len(calibration.networks), calibration.residual_percent
-    return _half_width(residual, count) - _half_width(residual, 2 * count) > WORTH_PERCENT
+    """Whether predictions are less certain than to `WANTED_PERCENT`."""
+    return calibration.half_width_percent > WANTED_PERCENT
 
 
 def _half_width(residual: float, count: int) -> float:
@@ -126,27 +125,30 @@ def _fit(table: LatencyTable, networks: Sequence[MeasuredNetwork], kind: Correct
     shares, others = share_terms(kind, table.rows), other_terms(kind)
     names = [*shares, *others]
     terms = np.array([_terms(table, network.ops, kind, names) for network in networks]) / measured[:, None]
-    prior = np.array([1.0] * len(shares) + [0.0] * len(others))
+    plain = np.array([1.0] * len(shares) + [0.0] * len(others))
     if kind == "sum":
-        return _Fit(kind, {"sum": 1.0}, terms @ prior - 1)
+        return _Fit(kind, {"sum": 1.0}, terms @ plain - 1)
     everyone = np.arange(len(networks))
     best: tuple[float, float, FloatArray] | None = None
     for penalty in PENALTIES:
         errors = np.array(
-            [terms[i] @ _weights(terms[everyone != i], prior, penalty) - 1 for i in everyone], dtype=np.float64
+            [terms[i] @ _weights(terms[everyone != i], plain, penalty) - 1 for i in everyone], dtype=np.float64
         )
         score = float(np.mean(errors**2))
         if best is None or score < best[0]:
             best = score, penalty, errors
     assert best is not None
     _, penalty, errors = best
-    weights = _weights(terms, prior, penalty)
+    weights = _weights(terms, plain, penalty)
     return _Fit(kind, dict(zip(names, map(float, weights), strict=True)), errors)
 
 
-def _weights(terms: FloatArray, prior: FloatArray, penalty: float) -> FloatArray:
-    """Ridge regression of 1 on relative terms [networks, terms], drawn towards `prior`, each term in units of what it
-    contributes on average."""
+def _weights(terms: FloatArray, plain: FloatArray, penalty: float) -> FloatArray:
+    """Ridge regression of 1 on relative terms [networks, terms], each term in units of what it contributes on average.
+    plain: the weights of the plain sum. Weights are drawn towards these times the factor that fits best by itself: how
+    much slower networks are than their operators is not held against a richer correction."""
+    sums = terms @ plain
+    prior = plain * float(sums.sum() / (sums @ sums))
     units = np.sqrt(np.mean(terms**2, axis=0))
     units[units == 0] = 1.0  # a term that no network has keeps its prior
     scaled = terms / units
