@@ -31,7 +31,7 @@ from pocketnas.cache import operator_cache
 from pocketnas.calibrating import Budget, calibrated
 from pocketnas.config import TableConfig
 from pocketnas.console import progress_bar
-from pocketnas.like_table import measure_like_table
+from pocketnas.like_table import SEEDS_APART, measure_like_table
 from pocketnas.measuring import measure_table, operator_jobs, to_row
 from pocketnas_base.artifact import PRECISIONS, RUNTIMES
 from search.architecture import Architecture
@@ -41,7 +41,6 @@ from search.space import SearchSpace, load_space
 TEST_SEED = 20181202
 # A user measures a few networks at a time; so many share a session, and what the device was like in it.
 NETWORKS_A_SESSION = 20
-SEEDS_APART = 100
 
 
 def main() -> None:

@@ -26,13 +26,13 @@ FloatArray = NDArray[np.float64]
 
 MIN_NETWORKS = 6
 """A spread estimated from fewer says next to nothing."""
-NETWORKS_PER_TERM = 3
-"""A correction with more terms than a third of the networks is not tried: it would fit their noise."""
+NETWORKS_PER_TERM = 2
+"""A correction with more terms than half of the networks is not tried: it would fit their noise."""
 CONFIDENCE = 0.95
 # How strongly weights are held at those of the simplest correction: the variance of what is left over divided by that
 # of what a term adds, both relative to a latency. From hardly at all to all but fixed.
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
-# By how many standard errors a richer correction has to be better: with five to choose from, one is too few.
+# By how many standard errors a correction has to be better than the simplest: with five to choose from, one is too few.
 EARNS_ITS_PLACE = 2.0
 # Further networks pay while a prediction's interval is wider than so many percent to each side: they narrow it little
 # by themselves, but richer corrections ask for more of them.
@@ -51,6 +51,8 @@ class MeasuredNetwork:
 
 @dataclass(frozen=True, slots=True)
 class _Fit:
+    """left_out_errors: of the networks that are left out by turns, in their order."""
+
     kind: CorrectionKind
     weights: dict[str, float]
     left_out_errors: FloatArray
@@ -66,9 +68,11 @@ def calibrate(
     """The correction of a table's sums that these networks speak for.
 
     Each kind of correction is a ridge regression of measured latencies, errors relative, on the terms of
-    `latency.correction`, drawn towards the plain sum times a factor. A richer kind is taken only where its errors on
-    networks left out of the fit are smaller than a simpler one's by more than `EARNS_ITS_PLACE` standard errors of that
-    difference (after the one-standard-error rule of Breiman et al. 1984, section 3.4.3, on paired differences).
+    `latency.correction`, drawn towards the plain sum times a factor. It is judged by its errors on networks left out of
+    the fit, one by one; the cheapest and the dearest are in every fit, so that what is left out is interpolated, as
+    predictions are. Of those that are better than the plain sum, or a factor of it where that is better, by more than
+    `EARNS_ITS_PLACE` standard errors of the paired difference (after Breiman et al. 1984, section 3.4.3), the one with
+    the smallest errors is taken.
     Raises InputError for fewer than `MIN_NETWORKS` networks, a table whose rows are not of operators alone, or one that
     lacks an operator.
     """
@@ -79,20 +83,23 @@ def calibrate(
     for network in networks:
         table.require(network.ops, needed_by=f"network {network.name}")
     most_terms = len(networks) // NETWORKS_PER_TERM
-    fits = [_fit(table, networks, kind) for kind in get_args(CorrectionKind) if _terms_of(table, kind) <= most_terms]
-    chosen = fits[0]
-    for fit in fits[1:]:
-        if _is_better(fit, chosen):
-            chosen = fit
+    sums = [_sum_ms(table, network.ops) for network in networks]
+    by_turns = sorted(set(range(len(networks))) - {int(np.argmin(sums)), int(np.argmax(sums))})
+    kinds = [kind for kind in get_args(CorrectionKind) if _terms_of(table, kind) <= most_terms]
+    plain, scale, *richer = [_fit(table, networks, kind, by_turns) for kind in kinds]
+    simplest = scale if _is_better(scale, plain) else plain
+    better = [fit for fit in richer if _is_better(fit, simplest)]
+    chosen = min(better, key=lambda fit: fit.residual, default=simplest)
+    left_out = dict(zip(by_turns, map(float, chosen.left_out_errors), strict=True))
     return Calibration(
         kind=chosen.kind,
         coefficients=chosen.weights,
         residual_percent=100 * chosen.residual,
-        half_width_percent=100 * _half_width(chosen.residual, len(networks)),
-        tried={fit.kind: 100 * fit.residual for fit in fits},
+        half_width_percent=100 * _half_width(chosen.residual, len(by_turns)),
+        tried={fit.kind: 100 * fit.residual for fit in (plain, scale, *richer)},
         networks=tuple(
-            _record(table, network, float(error))
-            for network, error in zip(networks, chosen.left_out_errors, strict=True)
+            _record(network, sum_ms, left_out.get(number))
+            for number, (network, sum_ms) in enumerate(zip(networks, sums, strict=True))
         ),
         drift_percent=drift_percent,
         date_utc=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -120,19 +127,21 @@ def _is_better(fit: _Fit, than: _Fit) -> bool:
     return bool(gains.mean() > EARNS_ITS_PLACE * gains.std(ddof=1) / np.sqrt(len(gains)))
 
 
-def _fit(table: LatencyTable, networks: Sequence[MeasuredNetwork], kind: CorrectionKind) -> _Fit:
+def _fit(
+    table: LatencyTable, networks: Sequence[MeasuredNetwork], kind: CorrectionKind, by_turns: Sequence[int]
+) -> _Fit:
     measured = np.array([network.latency_ms for network in networks])
     shares, others = share_terms(kind, table.rows), other_terms(kind)
     names = [*shares, *others]
     terms = np.array([_terms(table, network.ops, kind, names) for network in networks]) / measured[:, None]
     plain = np.array([1.0] * len(shares) + [0.0] * len(others))
     if kind == "sum":
-        return _Fit(kind, {"sum": 1.0}, terms @ plain - 1)
+        return _Fit(kind, {"sum": 1.0}, terms[by_turns] @ plain - 1)
     everyone = np.arange(len(networks))
     best: tuple[float, float, FloatArray] | None = None
     for penalty in PENALTIES:
         errors = np.array(
-            [terms[i] @ _weights(terms[everyone != i], plain, penalty) - 1 for i in everyone], dtype=np.float64
+            [terms[i] @ _weights(terms[everyone != i], plain, penalty) - 1 for i in by_turns], dtype=np.float64
         )
         score = float(np.mean(errors**2))
         if best is None or score < best[0]:
@@ -168,12 +177,16 @@ def _terms(table: LatencyTable, ops: Sequence[OpSpec], kind: CorrectionKind, nam
     return [total[name] for name in names]
 
 
-def _record(table: LatencyTable, network: MeasuredNetwork, left_out_error: float) -> CalibrationNetwork:
+def _sum_ms(table: LatencyTable, ops: Sequence[OpSpec]) -> float:
+    return table.invocation_ms + sum(operator_ms(table, op) for op in ops)
+
+
+def _record(network: MeasuredNetwork, sum_ms: float, left_out_error: float | None) -> CalibrationNetwork:
     return CalibrationNetwork(
         name=network.name,
         ops=tuple(op.key for op in network.ops),
-        sum_ms=table.invocation_ms + sum(operator_ms(table, op) for op in network.ops),
-        left_out_ms=network.latency_ms * (1 + left_out_error),
+        sum_ms=sum_ms,
+        left_out_ms=None if left_out_error is None else network.latency_ms * (1 + left_out_error),
         measured_ms=network.latency_ms,
         high_ms=network.high_ms,
     )

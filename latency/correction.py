@@ -23,8 +23,8 @@ class CalibrationNetwork(BaseModel):
     """A whole network of the space, measured on the table's device with made-up weights.
 
     ops: keys of its operators, in order. sum_ms: what the table's rows add up to. left_out_ms: what a calibration
-    without this network predicts for it. measured_ms, high_ms: as in a table's row, the
-    device's drift since the table's time divided out.
+    without this network predicts for it; None for the cheapest and the dearest, which are in every fit. measured_ms,
+    high_ms: as in a table's row, the device's drift since the table's time divided out.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -32,7 +32,7 @@ class CalibrationNetwork(BaseModel):
     name: Name
     ops: tuple[Name, ...] = Field(min_length=1, max_length=10_000)
     sum_ms: Ms
-    left_out_ms: Ms
+    left_out_ms: Ms | None
     measured_ms: Ms
     high_ms: Ms | None
 

@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from statistics import median
 
 from android_bench.device import Device
 from android_bench.job import Job
@@ -14,7 +15,7 @@ from latency.calibrate import MIN_NETWORKS, MeasuredNetwork, calibrate, worth_mo
 from latency.correction import MAX_NETWORKS, Calibration
 from latency.opspec import OpSpec
 from latency.table import OWN_RUNNER, LatencyTable
-from pocketnas.like_table import measure_like_table
+from pocketnas.like_table import SEEDS_APART, measure_like_table
 from pocketnas.space_costs import costs_of
 from pocketnas_base.errors import InputError
 from pocketnas_base.progress import Progress
@@ -23,7 +24,8 @@ from search.layout import Space
 from search.sampling import spread_networks
 
 FIRST = 12
-"""So many networks are measured before their residual is asked whether more would pay."""
+"""So many networks are measured before their residual is asked whether more would pay, and so many share a session,
+with witnesses of what the device was like in it."""
 MOST = 48
 """The budget where the user gives none."""
 
@@ -99,31 +101,39 @@ def _measure(
     assert info.threads is not None
     assert info.seed is not None
     networks = spread_networks(space, costs_of(table, space), count, info.seed, name="calibration")
-    jobs, names = [], {}
-    for number, network in enumerate(networks):
-        progress(number, len(networks), f"exporting {network.name}")
-        file = export_untrained(network, exports, runtime=info.runtime, precision=info.precision, seed=info.seed)
-        # One store may hold the networks of several tables, and a name there belongs to one file.
-        names[network.name] = f"{network.name}-{info.runtime}-{info.precision}"
-        jobs.append(Job(names[network.name], file))
-    usual = networks_on(device)
-    protocol = replace(
-        usual,
-        processes=budget.processes or usual.processes,
-        threads=info.threads,
-        cores=info.cores,
-        sentinel_every=8,
-        seed=info.seed,
-    )
-    with SampleStore.open(samples) as store:
-        taken = measure_like_table(
-            table, device, jobs, _operators(networks), protocol, store, tolerated=tolerated, progress=progress
+    measured, drifts = [], []
+    for start in range(0, len(networks), FIRST):
+        batch, jobs = networks[start : start + FIRST], dict[str, Job]()
+        for network in batch:
+            progress(len(measured) + len(jobs), len(networks), f"exporting {network.name}")
+            file = export_untrained(network, exports, runtime=info.runtime, precision=info.precision, seed=info.seed)
+            # One store may hold the networks of several tables, and a name there belongs to one file.
+            jobs[network.name] = Job(f"{network.name}-{info.runtime}-{info.precision}", file)
+        usual = networks_on(device)
+        protocol = replace(
+            usual,
+            processes=budget.processes or usual.processes,
+            threads=info.threads,
+            cores=info.cores,
+            sentinel_every=8,
+            seed=info.seed + SEEDS_APART * (start // FIRST),
         )
-    measured = []
-    for network in networks:
-        row = taken.at_table_time(names[network.name])
-        measured.append(MeasuredNetwork(network.name, network.ops, row.latency_ms, row.high_ms))
-    return calibrate(table, measured, drift_percent=taken.drift_percent)
+        with SampleStore.open(samples) as store:
+            taken = measure_like_table(
+                table,
+                device,
+                list(jobs.values()),
+                _operators(batch),
+                protocol,
+                store,
+                tolerated=tolerated,
+                progress=progress,
+            )
+        drifts.append(taken.drift_percent)
+        for network in batch:
+            row = taken.at_table_time(jobs[network.name].id)
+            measured.append(MeasuredNetwork(network.name, network.ops, row.latency_ms, row.high_ms))
+    return calibrate(table, measured, drift_percent=median(drifts))
 
 
 def _operators(networks: Sequence[Architecture]) -> list[OpSpec]:

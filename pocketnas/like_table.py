@@ -26,6 +26,8 @@ from pocketnas_base.progress import Progress
 
 WITNESSES = 5
 SESSIONS = 6
+SEEDS_APART = 100
+"""Between sessions that must not be one: networks that are measured later have witnesses of their own time."""
 MOST_DRIFT_PERCENT = 2.0
 
 

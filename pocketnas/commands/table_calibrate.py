@@ -56,7 +56,10 @@ def print_networks(calibration: Calibration) -> None:
     for each in calibration.networks:
         row = [each.name, f"{each.measured_ms:.4f}"]
         for predicted_ms in (each.sum_ms, each.left_out_ms):
-            row += [f"{predicted_ms:.4f}", f"{100 * (predicted_ms / each.measured_ms - 1):+.1f}"]
+            if predicted_ms is None:
+                row += ["in every fit", ""]
+            else:
+                row += [f"{predicted_ms:.4f}", f"{100 * (predicted_ms / each.measured_ms - 1):+.1f}"]
         rows.append(row)
     columns = ["network", "measured ms", "sum ms", "off %", "left out ms", "off %"]
     print_table(columns, rows, title=f"{len(rows)} networks")

@@ -24,13 +24,14 @@ HEIGHT, TOP, BOTTOM, LEFT = 220, 10, 34, 46
 
 
 def calibration_figure(calibration: Calibration) -> Figure:
-    """Dots: plain sums. Diamonds: predictions by the other networks. Shaded: the 95 % interval of a prediction."""
+    """Dots: plain sums. Diamonds: predictions by the other networks, of all but those that are in every fit. Shaded: the
+    95 % interval of a prediction."""
     return Figure(_errors(calibration, WIDE), _errors(calibration, NARROW))
 
 
 def _errors(calibration: Calibration, width: int) -> Markup:
     networks, half = calibration.networks, calibration.half_width_percent
-    errors = [_off(ms, network) for network in networks for ms in (network.sum_ms, network.left_out_ms)]
+    errors = [_off(ms, network) for network in networks for ms in (network.sum_ms, network.left_out_ms) if ms]
     most = 1.1 * max(half, *map(abs, errors))
     times = [network.measured_ms for network in networks]
     reach = 0.06 * (max(times) - min(times)) or 0.1 * max(times)
@@ -54,15 +55,19 @@ def _errors(calibration: Calibration, width: int) -> Markup:
 
 
 def _network(network: CalibrationNetwork, x: Scale, y: Scale) -> Markup:
-    at, of_sum, left_out = x(network.measured_ms), _off(network.sum_ms, network), _off(network.left_out_ms, network)
+    at, of_sum, predicted_ms = x(network.measured_ms), _off(network.sum_ms, network), network.left_out_ms
     about = (
         f"{network.name}\nmeasured {milliseconds(network.measured_ms)}, sum {number(network.sum_ms)} "
-        f"({signed(of_sum)} %), predicted by the others {number(network.left_out_ms)} ({signed(left_out)} %)"
+        f"({signed(of_sum)} %)"
     )
+    dot = element("circle", cx=at, cy=y(of_sum), r=3.5, class_="dot-sum")
+    if predicted_ms is None:
+        return group(tip(f"{about}, in every fit"), dot)
+    left_out = _off(predicted_ms, network)
     return group(
-        tip(about),
+        tip(f"{about}, predicted by the others {number(predicted_ms)} ({signed(left_out)} %)"),
         line(at, y(of_sum), at, y(left_out), "grid"),
-        element("circle", cx=at, cy=y(of_sum), r=3.5, class_="dot-sum"),
+        dot,
         diamond(at, y(left_out), 5, "predicted"),
     )
 

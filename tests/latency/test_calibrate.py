@@ -146,6 +146,26 @@ def test_a_richer_correction_starts_from_the_simplest() -> None:
     assert all(calibration.tried[kind] < 1.2 * calibration.tried["scale"] for kind in ("affine", "memory", "kernels"))
 
 
+def test_the_cheapest_and_the_dearest_are_in_every_fit() -> None:
+    nets = measured(networks(12, 1), memory_law, 0.005)
+    calibration = calibrate(TABLE, nets)
+    by_sum = sorted(calibration.networks, key=lambda network: network.sum_ms)
+    assert [network.left_out_ms is None for network in by_sum] == [True, *[False] * 10, True]
+    left_out = [each.left_out_ms / each.measured_ms - 1 for each in by_sum if each.left_out_ms is not None]
+    assert calibration.residual_percent == pytest.approx(100 * np.sqrt(np.mean(np.square(left_out))))
+
+
+def test_a_cheapest_network_unlike_all_others_spoils_no_correction() -> None:
+    """Of a space in which all blocks may be left out, the cheapest network is far from any other."""
+    bare = assemble(DEMO, [row.index(min(row)) for row in costs_of(TABLE, DEMO).candidate_ms], "bare")
+
+    def law(ops: tuple[OpSpec, ...]) -> float:
+        return memory_law(ops) * (0.9 if ops == bare.ops else 1.0)
+
+    calibration = calibrate(TABLE, measured([bare, *networks(23, 1)], law, 0.002))
+    assert calibration.residual_percent < 1
+
+
 def test_a_calibration_survives_the_file(tmp_path: Path) -> None:
     table = with_calibration(calibrate(TABLE, measured(networks(12, 1), kernel_law, 0.002), drift_percent=-0.4))
     table.save(tmp_path / "t.parquet")
