@@ -101,7 +101,8 @@ def _measure(
     assert info.threads is not None
     assert info.seed is not None
     networks = spread_networks(space, costs_of(table, space), count, info.seed, name="calibration")
-    measured, drifts = [], []
+    measured: list[MeasuredNetwork] = []
+    drifts: list[float] = []
     for start in range(0, len(networks), FIRST):
         batch, jobs = networks[start : start + FIRST], dict[str, Job]()
         for network in batch:

@@ -24,8 +24,8 @@ HEIGHT, TOP, BOTTOM, LEFT = 220, 10, 34, 46
 
 
 def calibration_figure(calibration: Calibration) -> Figure:
-    """Dots: plain sums. Diamonds: predictions by the other networks, of all but those that are in every fit. Shaded: the
-    95 % interval of a prediction."""
+    """Dots: plain sums. Diamonds: predictions by the other networks, of all but those in every fit. Shaded: the 95 %
+    interval of a prediction."""
     return Figure(_errors(calibration, WIDE), _errors(calibration, NARROW))
 
 
