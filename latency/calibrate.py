@@ -29,6 +29,9 @@ MIN_NETWORKS = 6
 NETWORKS_PER_TERM = 2
 """A correction with more terms than half of the networks is not tried: it would fit their noise."""
 CONFIDENCE = 0.95
+SAME_STATE_PERCENT = 2.0
+"""A device that runs its operators by so much slower or faster than when its table was taken is taken to be in the same
+state; a prediction is known no better than that."""
 # How strongly weights are held at those of the simplest correction: the variance of what is left over divided by that
 # of what a term adds, both relative to a latency. From hardly at all to all but fixed.
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
@@ -95,7 +98,7 @@ def calibrate(
         kind=chosen.kind,
         coefficients=chosen.weights,
         residual_percent=100 * chosen.residual,
-        half_width_percent=100 * _half_width(chosen.residual, len(by_turns)),
+        half_width_percent=100 * _half_width(chosen.residual, len(by_turns)) + SAME_STATE_PERCENT,
         tried={fit.kind: 100 * fit.residual for fit in (plain, scale, *richer)},
         networks=tuple(
             _record(network, sum_ms, left_out.get(number))
@@ -112,7 +115,8 @@ def worth_more(calibration: Calibration) -> bool:
 
 
 def _half_width(residual: float, count: int) -> float:
-    """Student's t over errors that were each made on a network left out: the scatter of a prediction is in them."""
+    """Student's t over errors that were each made on a network left out: the scatter of a prediction is in them, what
+    the device does at another time is not."""
     from scipy.stats import t
 
     return float(t.ppf((1 + CONFIDENCE) / 2, count - 1)) * residual

@@ -42,7 +42,8 @@ class Calibration(BaseModel):
 
     kind: which correction earned its place (see `terms_of`). coefficients: one per term of it.
     residual_percent: root mean square of the relative errors on networks that were left out of the fit, one by one.
-    half_width_percent: half of the 95 % interval of a prediction, relative to it.
+    half_width_percent: half of the 95 % interval of a prediction, relative to it; what the device's state may differ by
+    is in it.
     tried: the same residual for every kind of correction that was tried. drift_percent: how much slower (+) than at
     the table's time the device was when the networks were measured.
     """

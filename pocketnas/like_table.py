@@ -14,6 +14,7 @@ from android_bench.session import measure
 from android_bench.statistics import Summary
 from android_bench.store import SampleStore
 from deploy.operators import export_operators
+from latency.calibrate import SAME_STATE_PERCENT
 from latency.opspec import OpSpec
 from latency.predict import operator_ms
 from latency.rows import TIMES, TableRow
@@ -28,7 +29,6 @@ WITNESSES = 5
 SESSIONS = 6
 SEEDS_APART = 100
 """Between sessions that must not be one: networks that are measured later have witnesses of their own time."""
-MOST_DRIFT_PERCENT = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ def measure_like_table(
         drift = 100 * (median(ratios) - 1)
         if best is None or abs(drift) < abs(best.drift_percent):
             best = LikeTable(drift, summaries, readings(store, key))
-        if abs(drift) <= MOST_DRIFT_PERCENT:
+        if abs(drift) <= SAME_STATE_PERCENT:
             break
     assert best is not None
     return best
