@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from places import add_device_arguments, opened_device
+from places import add_device_arguments, opened_device, tolerated_on
 
 from android_bench.device import Device
 from android_bench.job import Job
@@ -65,7 +65,8 @@ def main() -> None:
         opened_device(arguments) as device,
     ):
         Path(folder).mkdir(parents=True, exist_ok=True)
-        taken = take(space, device, config, budget, arguments.networks, Path(folder))
+        tolerated = tolerated_on(arguments)
+        taken = take(space, device, config, budget, arguments.networks, Path(folder), tolerated)
         figures = {
             "device": device.info.model or device.id,
             "space": space.name,
@@ -92,7 +93,15 @@ class Taken:
     seconds: dict[str, float]
 
 
-def take(space: SearchSpace, device: Device, config: TableConfig, budget: Budget, count: int, folder: Path) -> Taken:
+def take(
+    space: SearchSpace,
+    device: Device,
+    config: TableConfig,
+    budget: Budget,
+    count: int,
+    folder: Path,
+    tolerated: tuple[str, ...],
+) -> Taken:
     """Table, calibration, and `count` random networks that the calibration has not seen."""
     seconds: dict[str, float] = {}
 
@@ -105,9 +114,17 @@ def take(space: SearchSpace, device: Device, config: TableConfig, budget: Budget
     with part("export_operators"), progress_bar("operators") as progress:
         jobs = operator_jobs(space, config, operator_cache(), 0, progress)
     with part("table"), progress_bar("table") as progress:
-        table = measure_table(space, device, config, jobs, folder / "table.sqlite", 0, progress)
+        table = measure_table(space, device, config, jobs, folder / "table.sqlite", 0, progress, tolerated=tolerated)
     with part("calibration"), progress_bar("calibration") as progress:
-        table = calibrated(table, space, device, folder / "calibration.sqlite", budget=budget, progress=progress)
+        table = calibrated(
+            table,
+            space,
+            device,
+            folder / "calibration.sqlite",
+            budget=budget,
+            tolerated=tolerated,
+            progress=progress,
+        )
     calibration = table.info.calibration
     assert calibration is not None
     known = {network.ops for network in calibration.networks}
@@ -134,7 +151,9 @@ def take(space: SearchSpace, device: Device, config: TableConfig, budget: Budget
             # Another seed is another session: the table's operators are measured anew in each.
             own = replace(protocol, seed=protocol.seed + SEEDS_APART * number)
             with progress_bar("networks") as progress:
-                session = measure_like_table(table, device, batch, ops, own, store, progress=progress)
+                session = measure_like_table(
+                    table, device, batch, ops, own, store, tolerated=tolerated, progress=progress
+                )
             for job in batch:
                 measured[job.id] = to_row(session.summaries[job.id]).latency_ms
                 drifts[job.id] = session.drift_percent

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from places import add_device_arguments, opened_device
+from places import add_device_arguments, opened_device, tolerated_on
 
 from android_bench.device import Device
 from android_bench.job import Job
@@ -40,8 +40,6 @@ from pocketnas.measuring import operator_jobs, table_protocol
 from search.space import load_space
 
 WITHIN = 0.03
-# A device that is this machine in disguise is as noisy as this machine, whose own guard never voids anything for it.
-TOLERATED_ON_LOOKALIKE = ("drift",)
 
 
 @dataclass(frozen=True)
@@ -83,7 +81,7 @@ def main() -> None:
     if arguments.sessions < 2:
         parser.error("one session alone repeats nothing; give --sessions 2 or more")
     config = TableConfig(runtime=arguments.runtime, threads=arguments.threads, processes=arguments.processes)
-    tolerated = TOLERATED_ON_LOOKALIKE if arguments.lookalike else ()
+    tolerated = tolerated_on(arguments)
     with opened_device(arguments) as device:
         with progress_bar("operators") as progress:
             jobs = operator_jobs(load_space(arguments.space), config, operator_cache(), 0, progress)

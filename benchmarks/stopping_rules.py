@@ -19,8 +19,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from places import add_device_arguments, opened_device
-from repeatability import NO_LOAD, TOLERATED_ON_LOOKALIKE, Load, measured_under_load, spread
+from places import add_device_arguments, opened_device, tolerated_on
+from repeatability import NO_LOAD, Load, measured_under_load, spread
 
 from android_bench.latencies import drift_of
 from android_bench.reading import counts
@@ -79,7 +79,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the figures here")
     arguments = parser.parse_args()
     config = TableConfig(runtime=arguments.runtime, processes=arguments.processes)
-    tolerated = TOLERATED_ON_LOOKALIKE if arguments.lookalike else ()
+    tolerated = tolerated_on(arguments)
     with opened_device(arguments) as device, tempfile.TemporaryDirectory(prefix="pocketnas-") as folder:
         with progress_bar("operators") as progress:
             jobs = operator_jobs(load_space(arguments.space), config, operator_cache(), 0, progress)

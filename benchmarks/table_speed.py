@@ -25,8 +25,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from places import add_device_arguments, opened_device
-from repeatability import TOLERATED_ON_LOOKALIKE
+from places import add_device_arguments, opened_device, tolerated_on
 
 from android_bench.device import Device
 from android_bench.job import Job
@@ -91,7 +90,7 @@ def main() -> None:
             jobs = operator_jobs(load_space(arguments.space), config, operator_cache(), 0, progress)
         jobs = jobs[: arguments.operators]
         device.workspace.install(arguments.runtime)
-        tolerated = TOLERATED_ON_LOOKALIKE if arguments.lookalike else ()
+        tolerated = tolerated_on(arguments)
         ours = table_build(device, jobs, table_protocol(device, config, 0), tolerated)
         common = common_practice(device, jobs, arguments.runtime, arguments.rounds, ours.widths)
         figures = {
