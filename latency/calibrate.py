@@ -37,9 +37,9 @@ state; a prediction is known no better than that."""
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
 # By how many standard errors a correction has to be better than the simplest: with five to choose from, one is too few.
 EARNS_ITS_PLACE = 2.0
-# Further networks pay while a prediction's interval is wider than so many percent to each side: they narrow it little
-# by themselves, but richer corrections ask for more of them.
-WANTED_PERCENT = 5.0
+# Further networks pay while what the residual adds to a prediction's interval is wider than so many percent to each
+# side: they narrow it little by themselves, but richer corrections ask for more of them.
+WANTED_PERCENT = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +76,8 @@ def calibrate(
     predictions are. Of those that are better than the plain sum, or a factor of it where that is better, by more than
     `EARNS_ITS_PLACE` standard errors of the paired difference (after Breiman et al. 1984, section 3.4.3), the one with
     the smallest errors is taken.
+    drift_percent: how much slower than at the table's time the device was; the networks' latencies are without it, but
+    where it is more than `SAME_STATE_PERCENT`, predictions are known no better.
     Raises InputError for fewer than `MIN_NETWORKS` networks, a table whose rows are not of operators alone, or one that
     lacks an operator.
     """
@@ -98,7 +100,8 @@ def calibrate(
         kind=chosen.kind,
         coefficients=chosen.weights,
         residual_percent=100 * chosen.residual,
-        half_width_percent=100 * _half_width(chosen.residual, len(by_turns)) + SAME_STATE_PERCENT,
+        half_width_percent=_scatter_percent(100 * chosen.residual, len(by_turns))
+        + max(SAME_STATE_PERCENT, abs(drift_percent or 0.0)),
         tried={fit.kind: 100 * fit.residual for fit in (plain, scale, *richer)},
         networks=tuple(
             _record(network, sum_ms, left_out.get(number))
@@ -110,16 +113,17 @@ def calibrate(
 
 
 def worth_more(calibration: Calibration) -> bool:
-    """Whether predictions are less certain than to `WANTED_PERCENT`."""
-    return calibration.half_width_percent > WANTED_PERCENT
+    """Whether networks scatter about their predictions by more than `WANTED_PERCENT`."""
+    left_out = sum(network.left_out_ms is not None for network in calibration.networks)
+    return _scatter_percent(calibration.residual_percent, left_out) > WANTED_PERCENT
 
 
-def _half_width(residual: float, count: int) -> float:
+def _scatter_percent(residual_percent: float, count: int) -> float:
     """Student's t over errors that were each made on a network left out: the scatter of a prediction is in them, what
     the device does at another time is not."""
     from scipy.stats import t
 
-    return float(t.ppf((1 + CONFIDENCE) / 2, count - 1)) * residual
+    return float(t.ppf((1 + CONFIDENCE) / 2, count - 1)) * residual_percent
 
 
 def _terms_of(table: LatencyTable, kind: CorrectionKind) -> int:

@@ -141,6 +141,13 @@ def test_more_networks_pay_while_predictions_are_uncertain() -> None:
     assert [worth_more(each) for each in (quiet, noisy)] == [False, True]
 
 
+def test_a_device_that_has_left_its_state_is_known_no_better() -> None:
+    nets = measured(networks(12, 1), plain_sum, 0.01)
+    same, other = (calibrate(TABLE, nets, drift_percent=percent) for percent in (1.5, -4.0))
+    assert other.half_width_percent == pytest.approx(same.half_width_percent - SAME_STATE_PERCENT + 4.0)
+    assert worth_more(other) == worth_more(same)  # more networks would not help
+
+
 def test_a_richer_correction_starts_from_the_simplest() -> None:
     """Where a factor explains all there is, terms beside it do next to no harm to networks left out."""
     calibration = calibrate(TABLE, measured(networks(12, 1), lambda ops: 1.3 * plain_sum(ops), 0.01))
