@@ -10,7 +10,6 @@ else: neither loading, nor the check of outputs, nor warm-up.
 
 import argparse
 import contextlib
-import json
 import os
 import statistics
 import tempfile
@@ -20,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from places import Place, add_device_arguments, phone_place
+from record import write_figures
 
 from android_bench.adb.adb_program import AdbProgram
 from android_bench.adb.phone import open_phone
@@ -54,7 +54,7 @@ def main() -> None:
     for name, value in figures.items():
         print(f"{name}: {value if isinstance(value, str | int) else round(value, 3)}")
     if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
+        write_figures(arguments.json, figures)
 
 
 def measure_pushes(place: Place, folder: Path) -> dict[str, float]:

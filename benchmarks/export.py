@@ -21,6 +21,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from record import write_figures
+
 from deploy.executorch_export import lower, takes_channels_last
 from deploy.export import export_untrained
 from deploy.operators import export_operators
@@ -82,7 +84,7 @@ def report(space: SearchSpace, arguments: argparse.Namespace) -> None:
                 print(f"{key:<30}{seconds}{took['exporter_s'] / took['written_s']:>8.0f}   {same}")
     if arguments.json:
         plain = {"space": space.name, "operators": count, "precision": arguments.precision, "cores": cores}
-        arguments.json.write_text(json.dumps(plain | figures, indent=2) + "\n")
+        write_figures(arguments.json, plain | figures)
 
 
 def child(*arguments: str) -> dict[str, Any]:

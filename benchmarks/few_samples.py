@@ -12,13 +12,13 @@ The folder holds nasbench201_ms.csv and fbnet_ms.csv (columns arch_str or op_str
 
 import argparse
 import csv
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from record import write_figures
 from scipy.stats import spearmanr
 
 from latency.few_samples import FewSamplePredictor, Nets, choose, encode_fbnet, encode_nasbench201, fit
@@ -68,7 +68,7 @@ def main() -> None:
     ]
     comparison = against_help(spaces[0], 2 if arguments.quick else HELP_SEEDS)
     if arguments.json:
-        arguments.json.write_text(json.dumps({"sealed nets": rows, "HELP's test": comparison}, indent=2) + "\n")
+        write_figures(arguments.json, {"sealed nets": rows, "HELP's test": comparison})
 
 
 def read_spaces(folder: Path) -> list[Space]:

@@ -15,12 +15,12 @@ import argparse
 import json
 import time
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import torch
 from pieces import run_pieces, spent_by_train_each
+from record import write_figures
 
 from pocketnas.config import parse_config
 from pocketnas.console import print_table, say
@@ -66,7 +66,7 @@ def main() -> None:
     figures = bench.figures()
     show(figures)
     if arguments.json:
-        write_json(arguments.json, figures)
+        write_figures(arguments.json, figures)
 
 
 def opened(template: Path, arguments: argparse.Namespace) -> RunDirectory:
@@ -140,7 +140,6 @@ class Headline:
         contest, config = self.contest, self.contest.context.config
         device = open_device(config.device, config.devices)
         return {
-            "date_utc": datetime.now(UTC).isoformat(timespec="seconds"),
             "device": device.info.model or device.id,
             "soc": device.info.soc,
             "trained_on": self._trained_on(),

@@ -8,7 +8,6 @@ them among those, and prints how far prediction and plain sum of rows are off.
 """
 
 import argparse
-import json
 import tempfile
 import time
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from places import add_device_arguments, opened_device, tolerated_on
+from record import write_figures
 
 from android_bench.device import Device
 from android_bench.job import Job
@@ -78,7 +78,7 @@ def main() -> None:
     for name, value in figures.items():
         print(f"{name}: {round(value, 3) if isinstance(value, float) else value}")
     if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
+        write_figures(arguments.json, figures)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,6 @@ measurement, and its median in each session.
 
 import argparse
 import itertools
-import json
 import subprocess
 import sys
 import tempfile
@@ -24,6 +23,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from places import add_device_arguments, opened_device, tolerated_on
+from record import write_figures
 
 from android_bench.device import Device
 from android_bench.job import Job
@@ -104,7 +104,7 @@ def main() -> None:
         }
     show(figures)
     if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
+        write_figures(arguments.json, figures)
 
 
 def session(device: Device, jobs: list[Job], protocol: Protocol, load: Load, tolerated: tuple[str, ...]) -> Session:

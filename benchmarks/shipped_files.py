@@ -8,11 +8,12 @@ now, all files of a folder in one session on this machine, so that their ratios 
 """
 
 import argparse
-import json
 import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from record import write_figures
 
 from android_bench.job import Job
 from android_bench.latencies import latencies
@@ -37,7 +38,7 @@ def main() -> None:
     for bundle in bundles:
         show(bundle)
     if arguments.json:
-        arguments.json.write_text(json.dumps({"threads": arguments.threads, "bundles": bundles}, indent=2) + "\n")
+        write_figures(arguments.json, {"threads": arguments.threads, "bundles": bundles})
 
 
 def measured(folder: Path, processes: int, threads: int) -> dict[str, Any]:

@@ -10,7 +10,6 @@ with those too whose own time is below a hundred times the interval of the empty
 """
 
 import argparse
-import json
 import os
 import tempfile
 from collections.abc import Mapping
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from record import write_figures
 
 from android_bench.device import Device
 from android_bench.job import Job
@@ -66,7 +66,7 @@ def main() -> None:
             runs.append(one_run(space, device, config, networks, Path(folder), number))
         print_run(number, runs[-1])
     if arguments.json:
-        arguments.json.write_text(json.dumps({**vars(arguments), "json": None, "runs": runs}, indent=2) + "\n")
+        write_figures(arguments.json, {**vars(arguments), "json": None, "runs": runs})
 
 
 def one_run(

@@ -10,7 +10,6 @@ sentinel (the lowest of its medians) divided out. A rule says how many processes
 """
 
 import argparse
-import json
 import tempfile
 import time
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from places import add_device_arguments, opened_device, tolerated_on
+from record import write_figures
 from repeatability import NO_LOAD, Load, measured_under_load, spread
 
 from android_bench.latencies import drift_of
@@ -101,7 +101,7 @@ def main() -> None:
             f"{each['p5']:>8.3f}{each['p95']:>8.3f}"
         )
     if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
+        write_figures(arguments.json, figures)
 
 
 def session_of(store: SampleStore, key: str, tolerated: tuple[str, ...]) -> Session:

@@ -16,7 +16,6 @@ median.
 """
 
 import argparse
-import json
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -26,6 +25,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from places import add_device_arguments, opened_device, tolerated_on
+from record import write_figures
 
 from android_bench.device import Device
 from android_bench.job import Job
@@ -113,7 +113,7 @@ def main() -> None:
     for name, value in figures.items():
         print(f"{name}: {value if isinstance(value, str | int) else round(value, 3)}")
     if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
+        write_figures(arguments.json, figures)
 
 
 def table_build(device: Device, jobs: list[Job], protocol: Protocol, tolerated: tuple[str, ...]) -> Ours:

@@ -11,7 +11,6 @@ to_executorch (int8: with prepare_pt2e, 32 images and convert_pt2e).
 """
 
 import argparse
-import json
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from record import write_figures
 
 from deploy.evidence import PRECISIONS_OF
 from deploy.export import export_network
@@ -58,7 +58,7 @@ def main() -> None:
         named = f"{row['runtime']:<12}{row['precision']:<14}"
         print(f"{named}{row['ours_s']:>10.1f}{row['bare_s']:>10.1f}{row['ratio']:>8.2f}")
     if arguments.json:
-        arguments.json.write_text(json.dumps({"architecture": arguments.architecture, "files": rows}, indent=2) + "\n")
+        write_figures(arguments.json, {"architecture": arguments.architecture, "files": rows})
 
 
 def measured(

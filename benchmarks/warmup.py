@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import torch
+from record import write_figures
 from scipy.stats import spearmanr
 
 from latency.library import load_table
@@ -81,7 +82,7 @@ def main() -> None:
     figures = {way: summarise(found) for way, found in runs.items()}
     show(figures)
     if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=2) + "\n")
+        write_figures(arguments.json, figures)
 
 
 def prepare(arguments: argparse.Namespace) -> Bench:
