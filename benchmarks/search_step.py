@@ -9,10 +9,13 @@ state excluded on both sides), from the allocator's own events.
 
     python benchmarks/search_step.py --space demo --batch 128
     python benchmarks/search_step.py --space mobile --batch 8 --paths 3
+    python benchmarks/search_step.py --space mobile --batch 8 --paths 3 --original ../proxylessnas
+
+--original DIR: a checkout of the original implementation (mit-han-lab/proxylessnas). Its weight step and its two-path
+architecture step take turns with ours, along the same paths, with the same batch and threads.
 """
 
 import argparse
-import json
 import os
 import statistics
 import time
@@ -24,6 +27,8 @@ from pathlib import Path
 os.environ.setdefault("KINETO_LOG_LEVEL", "99")
 
 import torch
+from original import Original, OriginalSteps, import_original
+from record import write_figures
 from torch import Tensor
 from torch.nn import functional
 from torch.profiler import ProfilerActivity, profile
@@ -32,10 +37,11 @@ from latency.predict import CostModel
 from search.accelerator import torch_device
 from search.architecture import assemble
 from search.latency_loss import ExpectedLatency, LatencyLoss
+from search.layout import Space
 from search.network import Network, channels_last
 from search.paths import ArchitectureParameters, PathPair, rescale_pair, sample_pair, sample_path
 from search.seeds import seeded
-from search.space import SearchSpace, load_space
+from search.space import load_space
 from search.supernet import Supernet
 from search.updates.all_paths import gated_logits
 from search.updates.choose import REWARD_MODES, UpdateMode, make_update
@@ -44,6 +50,7 @@ from search.updates.two_path import pair_logits
 from search.updates.update import SearchParts, descend
 
 WEIGHT = 0.1
+OURS = ("weight_step", "arch_step")
 
 Step = Callable[[], None]
 
@@ -56,24 +63,38 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3, help="steps of each variant per sampled network")
     parser.add_argument("--samples", type=int, default=10, help="networks per update of reinforce and tunas")
     parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"))
+    parser.add_argument("--original", type=Path, metavar="DIR", help="a checkout of mit-han-lab/proxylessnas")
     parser.add_argument("--json", type=Path, help="write the figures here")
     arguments = parser.parse_args()
     space, device = load_space(arguments.space), torch_device(arguments.device)
-    figures = compare(space, arguments.batch, arguments.paths, arguments.repeats, arguments.samples, device)
+    original = import_original(arguments.original, space) if arguments.original else None
+    figures, speedups = compare(
+        space, arguments.batch, arguments.paths, arguments.repeats, arguments.samples, device, original
+    )
     where = f"CPU, {torch.get_num_threads()} threads" if device.type == "cpu" else torch.cuda.get_device_name(device)
     print(f"space {space.name}, batch {arguments.batch}, {arguments.paths} sampled networks, {where}")
     print(f"{'step':<24}{'time ratio':>12}{'memory ratio':>14}   against a training step of the sampled network")
     for name, ratios in figures.items():
         print(f"{name:<24}{ratios['time_ratio']:>12.3f}{ratios['memory_ratio']:>14.3f}")
+    for name, speedup in speedups.items():
+        print(f"original over ours, {name}: {speedup:.3f} times the time")
     if arguments.json:
         measured = {"space": space.name, "batch": arguments.batch, "samples": arguments.samples, "where": where}
-        arguments.json.write_text(json.dumps({**measured, **figures}, indent=2) + "\n")
+        beside = {"original_over_ours": speedups} if speedups else {}
+        write_figures(arguments.json, {**measured, **figures, **beside})
 
 
 def compare(
-    space: SearchSpace, batch: int, paths: int, repeats: int, samples: int, device: torch.device
-) -> dict[str, dict[str, float]]:
-    """Median ratios over sampled networks of every kind of step."""
+    space: Space,
+    batch: int,
+    paths: int,
+    repeats: int,
+    samples: int,
+    device: torch.device,
+    original: Original | None = None,
+) -> tuple[dict[str, dict[str, float]], dict[str, float]]:
+    """Median ratios over sampled networks of every kind of step; and the original's time over ours of the same step,
+    where there is an original."""
     torch.manual_seed(0)
     images = torch.randn(batch, space.image_channels, space.resolution, space.resolution)
     images = images.contiguous(memory_format=torch.channels_last).to(device)
@@ -88,28 +109,35 @@ def compare(
         torch.optim.SGD(supernet.parameters(), lr=0.01, momentum=0.9, nesterov=True),
         torch.optim.Adam(parameters.parameters(), lr=1e-3, betas=(0.0, 0.999)),
     )
+    theirs = OriginalSteps(original, space, loss, WEIGHT, device) if original else None
 
     found: dict[str, list[tuple[float, float]]] = {}
+    speedups: dict[str, list[float]] = {name: [] for name in OURS if theirs}
     for number in range(paths):
         pair = sample_pair(parameters.probabilities(), seeded(0, f"path {number}"))
         network = channels_last(Network(assemble(space, pair.active.tolist(), "sampled"))).to(device)
         steps = steps_of(parts, optimizers, pair, images, labels)
         for mode in REWARD_MODES:
             steps[f"arch_step_{mode}"] = reward_step(mode, parts, optimizers, samples, images, labels)
+        if theirs:
+            steps |= theirs.along(pair, images, labels)
         steps["ordinary"] = ordinary_step(network, images, labels)
         seconds = alternate(steps, repeats, device)
         peaks = {name: peak_bytes(step, device) for name, step in steps.items()}
         for name in steps:
             ratio = (seconds[name] / seconds["ordinary"], peaks[name] / peaks["ordinary"])
             found.setdefault(name, []).append(ratio)
+        for name, ratios in speedups.items():
+            ratios.append(seconds[f"original_{name}"] / seconds[name])
     del found["ordinary"]
-    return {
+    figures = {
         name: {
             "time_ratio": statistics.median(time_ratio for time_ratio, _ in ratios),
             "memory_ratio": statistics.median(memory_ratio for _, memory_ratio in ratios),
         }
         for name, ratios in found.items()
     }
+    return figures, {name: statistics.median(ratios) for name, ratios in speedups.items()}
 
 
 @dataclass(frozen=True)

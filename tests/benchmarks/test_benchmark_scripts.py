@@ -1,0 +1,57 @@
+"""Benchmarks as a person starts them: what they refuse in one line, and what they write."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def called(*words: str | Path) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, *map(str, words)]
+    environ = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300, env=environ)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        ("demo", "there is no search/models/super_nets/super_proxyless.py in it; give a checkout of mit-han-lab"),
+        ("proxyless-cifar", "the original has no space like proxyless-cifar: it is no chain of blocks"),
+        ("broken", "its code cannot be imported: No module named 'nowhere'"),
+    ],
+)
+def test_an_original_that_cannot_be_compared_with_is_one_line(tmp_path: Path, space: str, message: str) -> None:
+    if space == "broken":
+        for name in ("models/__init__.py", "models/super_nets/super_proxyless.py"):
+            file = tmp_path / "search" / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text("import nowhere\n")
+        space = "demo"
+    done = called("benchmarks/search_step.py", "--space", space, "--original", tmp_path, "--json", tmp_path / "f.json")
+    assert done.returncode == 1
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"--original {tmp_path}: ")
+    assert message in line
+    assert not (tmp_path / "f.json").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("PROXYLESSNAS" not in os.environ, reason="PROXYLESSNAS names no checkout of the original")
+def test_the_original_takes_turns_with_ours(tmp_path: Path) -> None:
+    words = ("--batch", "4", "--paths", "2", "--repeats", "1", "--samples", "1")
+    done = called(
+        "benchmarks/search_step.py", *words, "--original", os.environ["PROXYLESSNAS"], "--json", tmp_path / "f.json"
+    )
+    assert done.returncode == 0, done.stderr
+    figures = json.loads((tmp_path / "f.json").read_text())
+    assert set(figures["original_over_ours"]) == {"weight_step", "arch_step"}
+    assert all(ratio > 0 for ratio in figures["original_over_ours"].values())
+    assert figures["original_arch_step"]["time_ratio"] > 0
+    assert "original over ours, weight_step: " in done.stdout
