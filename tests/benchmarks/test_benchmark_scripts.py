@@ -55,3 +55,23 @@ def test_the_original_takes_turns_with_ours(tmp_path: Path) -> None:
     assert all(ratio > 0 for ratio in figures["original_over_ours"].values())
     assert figures["original_arch_step"]["time_ratio"] > 0
     assert "original over ours, weight_step: " in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("encoding", ["JPEG", "PNG"])
+def test_compressed_images_are_decoded_once_and_all_figures_say_where_they_come_from(
+    tmp_path: Path, encoding: str
+) -> None:
+    words = ("benchmarks/training_throughput.py", "--compressed", encoding, "--images", "128", "--encoded-pixels", "40",
+             "--batch", "16", "--steps", "2", "--blocks", "2", "--json", str(tmp_path / "f.json"))  # fmt: skip
+    done = called(*words)
+    assert done.returncode == 0, done.stderr
+    figures = json.loads((tmp_path / "f.json").read_text())
+    assert (figures["encoding"], figures["encoded_pixels"], figures["images"]) == (encoding, 40, 128 + 64)
+    for name in ("decode_s", "cached_s", "decoded_images_per_s", "delivered_images_per_s"):
+        assert figures[name] > 0
+    assert figures["first_epoch_images_per_s"] < min(figures["decoded_images_per_s"], figures["delivered_images_per_s"])
+    assert f"{figures['images']} {encoding} images of 40 pixels" in done.stdout
+    assert figures["command"] == " ".join(("python", *words))
+    assert figures["date_utc"].endswith("+00:00")
+    assert figures["machine"]["cores"] >= 1
