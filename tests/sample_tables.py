@@ -41,3 +41,16 @@ def measured_table(space: SearchSpace, /, *, seed: int = 0, **info: object) -> L
     drawn = random.Random(seed)
     rows = {op: row(0.01 + op.macs / 5e6 * drawn.uniform(1.0, 1.02)) for op in space.op_specs()}
     return LatencyTable(table_info(space).model_copy(update=info), rows)
+
+
+def linear_model(space: SearchSpace, /, **changes: object) -> dict[str, object]:
+    """A linear model of ProxylessNAS-Mobile's space in TuNAS' layout, of made-up weights: 0, 0.5, 1 ms and so on."""
+    weights = [0.5 * number for number in range(3 + sum(len(edge.candidates) for edge in space.edges))]
+    return {
+        "bias_ms": 92.0,
+        "kernel_ms": weights,
+        "skippable": [0, *(int(edge.candidates[-1].kind == "zero") for edge in space.edges)],
+        "filters": [32, 16, 32, 40, 80, 96, 192, 320, 1280],
+        "layout": "[sepconv k3,k5,k7] + 21 blocks x (k3e3,k3e6,k5e3,k5e6,k7e3,k7e6[,zero if skippable])",
+        **changes,
+    }

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sample_tables import linear_model
 
 from latency.formats.tunas import load_linear_model
 from latency.library import load_table, published_tables
@@ -148,23 +149,9 @@ def test_names_are_listed_and_files_told_apart(tmp_path: Path) -> None:
         load_table(tmp_path / "lut.yaml")
 
 
-def model_with(**changes: object) -> dict[str, object]:
-    """A linear model of the mobile space, of made-up weights."""
-    edges = MOBILE.edges
-    weights = [0.5 * number for number in range(3 + sum(len(edge.candidates) for edge in edges))]
-    return {
-        "bias_ms": 92.0,
-        "kernel_ms": weights,
-        "skippable": [0, *(int(edge.candidates[-1].kind == "zero") for edge in edges)],
-        "filters": [32, 16, 32, 40, 80, 96, 192, 320, 1280],
-        "layout": "[sepconv k3,k5,k7] + 21 blocks x (k3e3,k3e6,k5e3,k5e6,k7e3,k7e6[,zero if skippable])",
-        **changes,
-    }
-
-
 def test_weights_go_to_the_operators_in_the_order_of_the_layout(tmp_path: Path) -> None:
     path = tmp_path / "model.json"
-    path.write_text(json.dumps(model_with()))
+    path.write_text(json.dumps(linear_model(MOBILE)))
     table = load_linear_model(path, MOBILE.chain, SOURCE, tool_version="0")
     first: OpSpec = MOBILE.before[1]
     assert [operator_ms(table, replace(first, kernel=kernel), 1) for kernel in (3, 5, 7)] == [0.0, 0.5, 1.0]
@@ -194,7 +181,7 @@ def test_a_linear_model_that_is_none_or_of_another_space_is_refused_in_one_line(
     tmp_path: Path, changes: dict[str, object], message: str
 ) -> None:
     path = tmp_path / "model.json"
-    path.write_text(json.dumps(model_with(**changes)))
+    path.write_text(json.dumps(linear_model(MOBILE, **changes)))
     with pytest.raises(InputError, match=re.escape(message)) as caught:
         load_linear_model(path, MOBILE.chain, SOURCE, tool_version="0")
     assert len(str(caught.value).splitlines()) == 1

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 from command_line import answer, program, refused
-from sample_tables import measured_table, row
+from sample_tables import linear_model, measured_table, row
 
 from latency.library import load_table
 from latency.opspec import OpSpec
 from latency.table import LatencyTable
 from search.space import load_space
+from search.zoo import load_zoo
 
 DEMO = load_space("demo")
 BLOCK = DEMO.edges[1].candidates[0]
@@ -216,6 +217,26 @@ def test_import_says_what_it_took_and_what_it_left_out(tmp_path: Path) -> None:
     info = answer("table", "show", tmp_path / "t.parquet", "--json")["info"]
     assert info["source"] == {"format": "ofa", "text": "somebody's own", "licence": "MIT", "times": "mean"}
     assert program("table", "show", tmp_path / "t.parquet").returncode == 0
+
+
+def test_import_takes_a_linear_model_of_tunas(tmp_path: Path) -> None:
+    mobile, net = load_space("mobile"), load_zoo("proxyless-mobile").architecture
+    (tmp_path / "model.json").write_text(json.dumps(linear_model(mobile)))
+    words = ("--source", "a test's own", "--licence", "MIT")
+    done = program("table", "import", tmp_path / "model.json", "--out", tmp_path / "t.parquet", *words)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "148 rows (what operators add) of mobile on an unknown device (imported, tunas)" in done.stdout
+    info = answer("table", "show", tmp_path / "t.parquet", "--json")["info"]
+    assert info["source"] == {
+        "format": "tunas", "text": "a test's own", "licence": "MIT", "times": "regression weight"
+    }  # fmt: skip
+    before, weights = 3, [0.0]
+    for edge, op in zip(mobile.edges, net.ops[2:], strict=False):
+        weights.append(0.5 * (before + edge.candidates.index(op)))
+        before += len(edge.candidates)
+    said = answer("predict", "-t", tmp_path / "t.parquet", "-a", "proxyless-mobile", "--json")
+    assert said["latency_ms"] == 92.0 + sum(weights)
+    assert program("table", "check", tmp_path / "t.parquet").returncode == 0
 
 
 def test_export_and_import_come_back_to_the_same_table(good: Path, tmp_path: Path) -> None:
