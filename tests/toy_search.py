@@ -1,6 +1,7 @@
 """A space of nine networks, Zero among their candidates, small enough to enumerate everything that can be sampled."""
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -71,8 +72,9 @@ def make_toy(loss: LatencyLoss | None = None) -> Toy:
     return Toy(parts, images, torch.tensor([0, 1, 2, 0, 1]))
 
 
-def gate_slopes(toy: Toy, shown: Sequence[Sequence[int]]) -> list[Tensor]:
-    """dL/dg by autograd through explicit gates. shown: per edge the candidates that have one, the open one first."""
+def gate_slopes(toy: Toy, shown: Sequence[Sequence[int]]) -> tuple[float, list[Tensor]]:
+    """Cross entropy, and its dCE/dg by autograd through explicit gates. shown: per edge the candidates that have one,
+    the open one first."""
     supernet = toy.parts.supernet
     gates = [torch.eye(len(candidates), dtype=torch.float64)[0].requires_grad_() for candidates in shown]
     x = toy.images
@@ -84,18 +86,34 @@ def gate_slopes(toy: Toy, shown: Sequence[Sequence[int]]) -> list[Tensor]:
         x = torch.stack([gate * output for gate, output in zip(gates[edge], kept, strict=True)]).sum(0)
     for op in supernet.after:
         x = op(x)
-    return list(torch.autograd.grad(functional.cross_entropy(x, toy.labels), gates))
+    cross_entropy = functional.cross_entropy(x, toy.labels)
+    return float(cross_entropy.detach()), list(torch.autograd.grad(cross_entropy, gates))
+
+
+def loss_slopes(toy: Toy, cross_entropy: float) -> tuple[float, float]:
+    """dL/dCE and dL/dE of the toy's loss, differentiated by hand: of CE + w (E - T) / T, and of
+    w CE (ln E / ln T)^b."""
+    loss = toy.parts.loss
+    if loss.kind == "add#linear":
+        return 1.0, LATENCY_WEIGHT / loss.target_ms
+    assert loss.kind == "mul#log"
+    expected_ms = COSTS.fixed_ms + float((toy.p * torch.tensor(COSTS.candidate_ms, dtype=torch.float64)).sum())
+    ratio = math.log(expected_ms) / math.log(loss.target_ms)
+    of_latency = cross_entropy * loss.beta * ratio ** (loss.beta - 1) / (expected_ms * math.log(loss.target_ms))
+    return LATENCY_WEIGHT * ratio**loss.beta, LATENCY_WEIGHT * of_latency
 
 
 def gradient_by_formula(toy: Toy, shown: Sequence[Sequence[int]]) -> Tensor:
-    """Equation 4 to the letter over the candidates shown, with loss add#linear: for each of them the sum over j of
-    (dL/dg_j + dL/dE * cost_j) * q_j * (delta_ij - q_i)."""
+    """Equation 4 to the letter over the candidates shown: for each of them the sum over j of
+    (dL/dCE * dCE/dg_j + dL/dE * cost_j) * q_j * (delta_ij - q_i)."""
     update = torch.zeros_like(toy.alpha)
-    for edge, (candidates, slopes) in enumerate(zip(shown, gate_slopes(toy, shown), strict=True)):
+    cross_entropy, gates = gate_slopes(toy, shown)
+    of_cross_entropy, of_latency = loss_slopes(toy, cross_entropy)
+    for edge, (candidates, slopes) in enumerate(zip(shown, gates, strict=True)):
         weights = toy.alpha.detach()[edge, list(candidates)].exp()
         q = weights / weights.sum()
         for i, j in itertools.product(range(len(candidates)), repeat=2):
             slope = q[j] * (float(i == j) - q[i])
-            update[edge, candidates[i]] += slopes[j] * slope
-            update[edge, candidates[i]] += LATENCY_WEIGHT * COSTS.candidate_ms[edge][candidates[j]] / TARGET_MS * slope
+            update[edge, candidates[i]] += of_cross_entropy * slopes[j] * slope
+            update[edge, candidates[i]] += of_latency * COSTS.candidate_ms[edge][candidates[j]] * slope
     return update

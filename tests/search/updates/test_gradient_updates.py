@@ -21,6 +21,8 @@ from search.updates.two_path import TwoPath
 from search.updates.update import SearchParts, Update
 
 PAIRS = tuple(itertools.permutations(range(3), 2))
+LOSSES = [LatencyLoss("add#linear", 2.0), LatencyLoss("mul#log", 2.0, beta=0.6), LatencyLoss("none", 2.0)]
+WITH_LATENCY = pytest.mark.parametrize("loss", LOSSES[:2], ids=lambda loss: loss.kind)
 MODES = {"two-path": TwoPath, "one-path": OnePath, "all-paths": AllPaths}
 
 
@@ -44,7 +46,9 @@ def probability_of(pair: tuple[int, int], p: Tensor) -> Tensor:
     return drawn * p[a] / (p[a] + p[b])
 
 
-def test_the_expected_two_path_update_equals_its_formula_over_every_pair_zero_included(toy: Toy) -> None:
+@WITH_LATENCY
+def test_the_expected_two_path_update_equals_its_formula_over_every_pair_zero_included(loss: LatencyLoss) -> None:
+    toy = make_toy(loss)
     formula, implemented, total = torch.zeros_like(toy.p), torch.zeros_like(toy.p), 0.0
     for pairs in itertools.product(PAIRS, PAIRS):
         weight = float(probability_of(pairs[0], toy.p[0]) * probability_of(pairs[1], toy.p[1]))
@@ -59,10 +63,12 @@ def test_the_expected_two_path_update_equals_its_formula_over_every_pair_zero_in
     assert formula[:, 2].abs().min() > 1e-4, "Zero must be moved like any other operator"
 
 
+@WITH_LATENCY
 @pytest.mark.parametrize("mode", ["one-path", "all-paths"])
 def test_the_expected_update_over_all_candidates_equals_its_formula_over_every_path_zero_included(
-    toy: Toy, mode: str
+    mode: str, loss: LatencyLoss
 ) -> None:
+    toy = make_toy(loss)
     module = mode.replace("-", "_")
     formula, implemented, total = torch.zeros_like(toy.p), torch.zeros_like(toy.p), 0.0
     for network in NETWORKS:
@@ -76,9 +82,6 @@ def test_the_expected_update_over_all_candidates_equals_its_formula_over_every_p
     assert total == pytest.approx(1.0, abs=1e-12)
     torch.testing.assert_close(implemented, formula, rtol=1e-10, atol=1e-13)
     assert formula[:, 2].abs().min() > 1e-4, "Zero must be moved like any other operator"
-
-
-LOSSES = [LatencyLoss("add#linear", 2.0), LatencyLoss("mul#log", 2.0, beta=0.6), LatencyLoss("none", 2.0)]
 
 
 @pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: loss.kind)
