@@ -14,19 +14,26 @@ from latency.rows import TableRow
 from latency.table import Entry, LatencyTable
 from pocketnas_base.errors import InputError
 
-FindingKind = Literal["missing", "unstable", "implausible", "tolerated"]
+FindingKind = Literal["missing", "unstable", "implausible", "tolerated", "void"]
 
 # A network's prediction is to hold within 5 %: a row that is less certain than that cannot carry its part of it.
 MOST_HIGH = 1.05
 # Of a quiet device's samples the slow tenth is a few percent off the fast tenth. Half as much again: for a good part of
 # the time the device did something else, or changed its clock.
 MOST_SPREAD = 1.5
+# Where more is thrown away than kept, what was kept was taken between two disturbances, and hardly without any.
+MOST_VOID = 0.5
 # 10 T multiply-accumulates a second at batch 1: above any phone's processor, GPU or NPU. What is faster did not run.
 MOST_MACS_PER_MS = 1e10
 # A space offers a few dozen candidates at a place.
 MAX_FAMILY = 1024
 
-LIMITS = {"high_over_latency": MOST_HIGH, "p90_over_p10": MOST_SPREAD, "macs_per_ms": MOST_MACS_PER_MS}
+LIMITS = {
+    "high_over_latency": MOST_HIGH,
+    "p90_over_p10": MOST_SPREAD,
+    "void_share": MOST_VOID,
+    "macs_per_ms": MOST_MACS_PER_MS,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +107,21 @@ def _of_row(table: LatencyTable, entry: Entry) -> Iterator[Finding]:
             f"samples from {row.p10_ms:.4f} to {row.p90_ms:.4f} ms (10th to 90th percentile, a factor "
             f"{row.p90_ms / row.p10_ms:.2f}, at most {MOST_SPREAD} is asked); {_longer(table)}",
         )
+    yield from _void(table, entry)
     yield from _implausible(table, entry)
+
+
+def _void(table: LatencyTable, entry: Entry) -> Iterator[Finding]:
+    void, kept = entry.row.void_samples, entry.row.samples
+    if void is None or kept is None or void / (void + kept) <= MOST_VOID:
+        return
+    yield Finding(
+        "void",
+        entry.key,
+        {"samples": float(kept), "void_samples": float(void), "void_share": void / (void + kept)},
+        f"{void} of {void + kept} samples were void ({100 * void / (void + kept):.0f} %, at most {100 * MOST_VOID:.0f} "
+        f"% is asked); {_longer(table)}",
+    )
 
 
 def _implausible(table: LatencyTable, entry: Entry) -> Iterator[Finding]:

@@ -31,6 +31,8 @@ class TableRow:
     tolerated: reasons for which some of its measurements would have been void, had the user not overlooked them.
     settled: whether latency_ms was as certain as was asked for; else the processes that were allowed had been used up.
     Older tables say nothing of `settled` and of the median's interval.
+    void_samples: how many more were taken and do not count, because something befell the device meanwhile; None: none,
+    or an older table, which does not say.
     copies: N, where the operator was too short for the device's clock and its times are an invocation and what each of
     N copies more adds to a model that holds N; p10_ms and p90_ms are then None. None: the operator's own model.
 
@@ -50,6 +52,7 @@ class TableRow:
     ci_high_ms: float | None = None
     settled: bool | None = None
     copies: int | None = None
+    void_samples: int | None = None
 
     def figures(self) -> dict[str, float | None]:
         """Its numbers by name, without what else is known of it."""
@@ -66,7 +69,7 @@ COUNTS = ("samples", "processes")
 ROW_COLUMNS = (*TIMES, *COUNTS)
 # Columns of a row that a table may do without.
 LATER_TIMES = ("ci_low_ms", "ci_high_ms")
-LATER_COLUMNS = (*LATER_TIMES, "settled", "copies")
+LATER_COLUMNS = (*LATER_TIMES, "settled", "copies", "void_samples")
 ROW_FIELDS = tuple(field.name for field in fields(TableRow))
 _MAY_LACK = ("p10_ms", "p90_ms")
 
@@ -90,6 +93,9 @@ def checked_row(values: Mapping[str, object], info: TableInfo) -> TableRow:
             continue
         if type(value) is not int or value < 1:
             raise InputError(f"{name} is {value!r}; a count is at least 1")
+    void = values.get("void_samples")
+    if void is not None and (type(void) is not int or void < 1):
+        raise InputError(f"void_samples is {void!r}; a count is at least 1")
     plain: dict[str, Any] = dict(values)
     plain["tolerated"] = _reasons(values.get("tolerated"))
     return TableRow(**plain)

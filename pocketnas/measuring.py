@@ -12,7 +12,7 @@ from android_bench.job import Job
 from android_bench.latencies import latencies
 from android_bench.official.runner import OfficialRunner
 from android_bench.protocol import Protocol, operators_on
-from android_bench.reading import Reading, SessionRecord
+from android_bench.reading import Reading, SessionRecord, counts
 from android_bench.session import measure
 from android_bench.statistics import Summary
 from android_bench.store import SampleStore
@@ -94,14 +94,16 @@ def measure_table(
         named = latencies(store, key, tolerated=tolerated)
         summaries = {op: named[job_id(op, config)] for op in space.op_specs()}
         needed = copies_needed(summaries, store.tick_ns(key), config.runtime)
-        keys = [key]
+        keys, more = [key], list[Job]()
         if needed:
             more = repeated_jobs(needed, config, operator_cache(), seed)
             # A session of its own: what the first one decided does not change with what this one sees.
             apart = replace(protocol, seed=protocol.seed + 1)
             keys.append(measure(device, more, apart, store, tolerated=tolerated, progress=progress))
             named |= latencies(store, keys[-1], tolerated=tolerated)
-        overlooked = overlooked_reasons([reading for each in keys for reading in store.readings(each)], tolerated)
+        taken = [reading for each in keys for reading in store.readings(each)]
+        overlooked = overlooked_reasons(taken, tolerated)
+        void = void_samples(taken, [*jobs, *more], tolerated)
         record = next(session for session in store.sessions() if session.key == key)
         health = [state for each in keys for state in store.health(each)]
     rows = {}
@@ -114,7 +116,8 @@ def measure_table(
             pairs = [pair(named, each, config, copies) for each in (op, EMPTY)]
             row = slope_row(summaries[EMPTY], pairs[0], pairs[1], copies)
         reasons = {reason for each in ids for reason in overlooked.get(each, ())}
-        rows[op] = replace(row, tolerated=tuple(sorted(reasons)))
+        lost = sum(void.get(each, 0) for each in ids)
+        rows[op] = replace(row, tolerated=tuple(sorted(reasons)), void_samples=lost or None)
     anywhere = {reason for reasons in overlooked.values() for reason in reasons}
     info = _info(space, device, config, record, health, seed, tuple(sorted(anywhere)))
     if official is not None:
@@ -135,6 +138,16 @@ def table_protocol(device: Device, config: TableConfig, seed: int) -> Protocol:
     """How operators are measured on a device."""
     usual = operators_on(device)
     return replace(usual, processes=config.processes or usual.processes, threads=config.threads, seed=seed)
+
+
+def void_samples(taken: Sequence[Reading], jobs: Sequence[Job], tolerated: Collection[str]) -> dict[str, int]:
+    """How many samples of each job's file do not count, where there are any."""
+    files = {job.artifact.sha256 for job in jobs}
+    void: dict[str, int] = {}
+    for reading in taken:
+        if reading.role == "job" and reading.artifact_sha256 in files and not counts(reading, tolerated):
+            void[reading.job_id] = void.get(reading.job_id, 0) + reading.runs
+    return void
 
 
 def to_row(summary: Summary) -> TableRow:

@@ -37,6 +37,7 @@ _WHOLE_NUMBERS = (
     "resolution",
     "place",
     "copies",
+    "void_samples",
     *COUNTS,
 )
 

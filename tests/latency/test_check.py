@@ -84,6 +84,15 @@ def test_limits_themselves_are_within() -> None:
     assert check_table(with_rows({LARGE: replace(edge, settled=True)}), DEMO.chain) == []
 
 
+def test_a_row_of_which_more_than_half_was_void_is_named() -> None:
+    kept = measured_table(DEMO).rows[LARGE]
+    finding = only(check_table(with_rows({LARGE: replace(kept, void_samples=600)}), DEMO.chain))
+    assert (finding.kind, finding.key) == ("void", LARGE.key)
+    assert "600 of 1000 samples were void (60 %, at most 50 % is asked); measure it again on a quieter" in finding.text
+    assert finding.figures == {"samples": 400.0, "void_samples": 600.0, "void_share": 0.6}
+    assert check_table(with_rows({LARGE: replace(kept, void_samples=400)}), DEMO.chain) == []
+
+
 def test_less_work_that_takes_longer_is_implausible() -> None:
     slow = measured_table(DEMO).rows[LARGE].latency_ms * 1.2
     finding = only(check_table(with_rows({SMALL: row(slow)}), DEMO.chain))

@@ -74,6 +74,7 @@ def test_any_share_comes_back_bit_for_bit(values: list[tuple[float, float | None
             ci_low_ms=high,
             settled=drawn.choice((None, False, True)),
             copies=drawn.choice((None, 2, 64)),
+            void_samples=drawn.choice((None, 1, 4000)),
         )
         for op, (ms, high, count) in zip(ops, values, strict=True)
     }

@@ -51,7 +51,7 @@ INFO = TableInfo(
 )
 
 
-LATER = {"ci_low_ms", "ci_high_ms", "settled", "copies"}
+LATER = {"ci_low_ms", "ci_high_ms", "settled", "copies", "void_samples"}
 
 
 def demo_table() -> LatencyTable:
@@ -110,7 +110,7 @@ def test_what_older_tables_do_not_say_comes_back_too(tmp_path: Path) -> None:
         op: replace(row, ci_low_ms=0.1, ci_high_ms=0.2, settled=op.kernel < 5, copies=8 if op.kernel < 5 else None)
         for op, row in table.rows.items()
     }
-    later[EMPTY] = replace(later[EMPTY], copies=None)
+    later[EMPTY] = replace(later[EMPTY], copies=None, void_samples=40)
     for rows in (later, dict(table.rows)):
         LatencyTable(INFO, rows).save(tmp_path / "table.parquet")
         assert dict(LatencyTable.load(tmp_path / "table.parquet").rows) == rows
@@ -130,6 +130,9 @@ def test_what_older_tables_do_not_say_comes_back_too(tmp_path: Path) -> None:
         ("copies", 65_537),
         ("copies", 8.0),
         ("copies", "8"),
+        ("void_samples", 0),
+        ("void_samples", 1.0),
+        ("void_samples", "many"),
     ],
 )
 def test_what_older_tables_do_not_say_is_checked(tmp_path: Path, column: str, value: object) -> None:

@@ -12,7 +12,9 @@ from lookalike.fixtures import AdbServer
 from lookalike.lookalike import Lookalike
 from small_runs import MINI
 
+from android_bench.reasons import Reason
 from android_bench.store import SampleStore
+from latency.opspec import EMPTY
 from latency.table import LatencyTable
 from pocketnas.table_settings import AskedSettings, settings_of
 from pocketnas_base.artifact import RUNTIMES
@@ -175,6 +177,22 @@ def test_a_single_setting_keeps_the_name_given_and_precisions_do_not_mix_in_its_
     assert names(tmp_path, ".parquet") == ["t.parquet"]
     assert rows[0] == rows[2], "the samples of the first call, and none of the second"
     assert rows[0] != rows[1]
+
+
+def test_a_row_says_how_many_of_its_samples_were_void(mini: Path, tmp_path: Path) -> None:
+    words = ("table", "build", "--space", mini, "--out", tmp_path / "t.parquet", "--processes", "2", "-d", "local")
+    assert program(*words).returncode == 0
+    assert {row.void_samples for row in LatencyTable.load(tmp_path / "t.parquet").rows.values()} == {None}
+    with SampleStore.open(tmp_path / "t.sqlite") as store:
+        (first, *_) = [session.key for session in store.sessions()]
+        taken = [reading for reading in store.readings(first) if reading.role == "job"]
+        numbers = [n for n, reading in enumerate(store.readings(first), start=1) if reading.job_id == EMPTY.key]
+        lost = sum(reading.runs for reading in taken if reading.job_id == EMPTY.key)
+        store.add_voids(numbers, [Reason("rebooted", "it was said to have started anew")])
+    assert program(*words).returncode == 0
+    rows = LatencyTable.load(tmp_path / "t.parquet").rows
+    assert rows[EMPTY].void_samples == lost
+    assert {row.void_samples for op, row in rows.items() if op != EMPTY} == {None}
 
 
 def test_a_setting_that_fails_does_not_lose_the_others(mini: Path, tmp_path: Path) -> None:
