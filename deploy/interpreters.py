@@ -58,7 +58,7 @@ def runtime_version(runtime: Runtime) -> str:
 
 
 def _load_tflite(what: str, model: dict[str, Any]) -> Interpreter:
-    module = _tflite_module()
+    module = tflite_module()
     count = min(_MAX_INTERPRETERS, os.cpu_count() or 1)
     with captured(f"{what} cannot be run by TFLite"):
         # One single-threaded interpreter per core: an invocation lets go of the interpreter lock, and small networks
@@ -121,7 +121,8 @@ def _load_executorch(artifact: Artifact) -> Interpreter:
     return run
 
 
-def _tflite_module() -> Any:
+def tflite_module() -> Any:
+    """The module that runs .tflite files. Raises MissingDependencyError where none is installed."""
     for name in _TFLITE_PACKAGES:
         try:
             return import_module(f"{name}.interpreter")

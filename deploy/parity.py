@@ -1,7 +1,7 @@
 """Whether an exported file computes what torch computes."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -81,6 +81,20 @@ class Parity:
         return ", ".join(found) + f", over {self.images} images"
 
 
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Of a part of the images: see `Parity`. noise, signal: the two sums of squares. agreeing: how many images."""
+
+    images: int
+    finite: bool
+    agreeing: int
+    largest: float = 0.0
+    scale: float = 0.0
+    noise: float = 0.0
+    signal: float = 0.0
+    cosine: float = 1.0
+
+
 def check_parity(torch_outputs: NDArray[np.float32], file_outputs: NDArray[np.float32], precision: Precision) -> Parity:
     """Compare outputs [N, ...] of the same N images. Outputs that are not finite, on either side, do not pass.
 
@@ -88,10 +102,18 @@ def check_parity(torch_outputs: NDArray[np.float32], file_outputs: NDArray[np.fl
     """
     if torch_outputs.shape != file_outputs.shape or len(torch_outputs) == 0:
         raise ExportError(f"the file gives outputs of {list(file_outputs.shape)}, torch of {list(torch_outputs.shape)}")
-    images, threshold = len(torch_outputs), THRESHOLDS[precision]
-    differences = [
-        _difference(torch_outputs[part], file_outputs[part]) for part in parts(images, torch_outputs[0].size)
-    ]
+    return parity_of(
+        [
+            difference_of(torch_outputs[part], file_outputs[part])
+            for part in parts(len(torch_outputs), torch_outputs[0].size)
+        ],
+        precision,
+    )
+
+
+def parity_of(differences: Sequence[Difference], precision: Precision) -> Parity:
+    """What the differences of all parts of the images come to together, against what the precision must keep."""
+    images, threshold = sum(each.images for each in differences), THRESHOLDS[precision]
     agreement = 100.0 * sum(each.agreeing for each in differences) / images
     asked = {"tolerance": threshold.relative_error, "min_snr_db": threshold.snr_db}
     if not all(each.finite for each in differences):
@@ -122,27 +144,16 @@ def keeps_accuracy(torch_top1: float, file_top1: float, images: int, precision: 
     return lost <= THRESHOLDS[precision].top1_loss_points * images / 100 + FEW_IMAGES
 
 
-@dataclass(frozen=True, slots=True)
-class _Difference:
-    """Of a part of the images: see `Parity`. noise, signal: the two sums of squares. agreeing: how many images."""
-
-    finite: bool
-    agreeing: int
-    largest: float = 0.0
-    scale: float = 0.0
-    noise: float = 0.0
-    signal: float = 0.0
-    cosine: float = 1.0
-
-
-def _difference(torch_outputs: NDArray[np.float32], file_outputs: NDArray[np.float32]) -> _Difference:
+def difference_of(torch_outputs: NDArray[np.float32], file_outputs: NDArray[np.float32]) -> Difference:
+    """How outputs [N, ...] of the same N images differ; both of one shape. In float64: small parts at a time."""
     expected = torch_outputs.reshape(len(torch_outputs), -1).astype(np.float64)
     found = file_outputs.reshape(len(file_outputs), -1).astype(np.float64)
     agreeing = int(np.sum(expected.argmax(1) == found.argmax(1)))
     if not (np.isfinite(expected).all() and np.isfinite(found).all()):
-        return _Difference(False, agreeing)
+        return Difference(len(expected), False, agreeing)
     off = found - expected
-    return _Difference(
+    return Difference(
+        len(expected),
         True,
         agreeing,
         float(np.abs(off).max()),
