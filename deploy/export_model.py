@@ -20,6 +20,7 @@ from deploy.evidence import (
     kinds_of,
     why_rejected,
 )
+from deploy.layer_outputs import LayerComparison, LayerReport, layers_path
 from deploy.manifest import ExportedFile, OutsideDelegate, is_intact, read_manifest, write_manifest
 from deploy.program import exported_program
 from deploy.pte_network import convert_to_pte
@@ -57,7 +58,8 @@ def export_model(
     profiler: asked about every file that is made.
     Raises InputError for what cannot be exported, and for a folder that cannot be written; ExportError when a
     conversion fails (with the name of its log) or a file computes otherwise than torch (it is kept as `<name>.rejected`
-    with a report beside it, when all others are done).
+    with a report beside it, when all others are done). Beside every .tflite lies how far off each of its layers is
+    (`deploy.layer_outputs`), which decides nothing.
     """
     kinds = kinds_of(runtimes, precisions)
     if any(precision == "int8" for _, precision in kinds) and subject.calibration is None:
@@ -110,11 +112,12 @@ class _Export:
         if of_tflite:
             self._say("converting to tflite")
             float32 = self._logged("tflite", lambda log: float32_model(subject, self._converter, log))
+            layers = LayerComparison(subject, float32)
             for precision in of_tflite:
                 self._say(f"tflite in {precision}")
                 write_bytes(self._path("tflite", precision), finished_model(subject, float32, precision))
                 self._done += _CONVERT
-                self._check(("tflite", precision), expected, files)
+                self._check(("tflite", precision), expected, files, layers)
         if of_executorch:
             self._say("converting to executorch")
             paths = {precision: self._path("executorch", precision) for precision in of_executorch}
@@ -124,28 +127,41 @@ class _Export:
         if self._rejections:
             raise ExportError("; ".join(self._rejections))
 
-    def _check(self, kind: Kind, expected: Expected, files: dict[Kind, ExportedFile]) -> None:
-        """Hold a converted file against torch, and give it its final name if it passes."""
+    def _check(
+        self,
+        kind: Kind,
+        expected: Expected,
+        files: dict[Kind, ExportedFile],
+        layers: LayerComparison | None = None,
+    ) -> None:
+        """Hold a converted file against torch, and give it its final name if it passes. layers: None where a file's
+        layers cannot be seen."""
         path = self._path(*kind)
         artifact = Artifact.of_file(path, kind[1])
         file = described(self._subject, self._converter, artifact, expected, self._checking)
+        report = None if layers is None else layers.of_file(artifact)
         self._done += _CHECK
         final = self._out_dir / path.name
         if reason := why_rejected(file):
-            self._reject(path, final, file, reason)
+            self._reject(path, final, file, reason, report)
             return
         if self._profiler is not None:
             file = replace(file, outside_delegate=self._profiler(artifact))
+        if report is not None:
+            write_json(layers_path(final), report.to_dict())
         path.replace(final)
         for old in _rejected_names(final):
             old.unlink(missing_ok=True)
         files[kind] = replace(file, artifact=replace(artifact, path=final))
         write_manifest(self._out_dir, _in_order(files))
 
-    def _reject(self, path: Path, final: Path, file: ExportedFile, reason: str) -> None:
+    def _reject(self, path: Path, final: Path, file: ExportedFile, reason: str, layers: LayerReport | None) -> None:
         """Keep a file that failed under a name that nobody deploys, with what was found beside it."""
-        kept, report = _rejected_names(final)
+        kept, report, of_layers = _rejected_names(final)
         path.replace(kept)
+        if layers is not None:
+            write_json(of_layers, layers.to_dict())
+            reason += layers.describe()
         accuracy = {name: getattr(file, name) for name in ("top1", "torch_top1", "top5", "torch_top5")}
         write_json(report, {**asdict(file.parity), **accuracy, "passed": False})
         self._rejections.append(f"{final.name} {reason}; the file is kept as {kept}, with its figures beside it")
@@ -187,9 +203,10 @@ def _make_writable(folder: Path) -> None:
         raise InputError(f"{folder} cannot be written; name another folder for the files")
 
 
-def _rejected_names(final: Path) -> tuple[Path, Path]:
-    """Where a file that failed is kept, and its figures."""
-    return final.with_name(final.name + ".rejected"), final.with_name(final.name + ".rejected.json")
+def _rejected_names(final: Path) -> tuple[Path, Path, Path]:
+    """Where a file that failed is kept, its figures, and its layers'."""
+    kept = final.with_name(final.name + ".rejected")
+    return kept, kept.with_name(kept.name + ".json"), layers_path(kept)
 
 
 def _in_order(files: dict[Kind, ExportedFile]) -> list[ExportedFile]:
@@ -217,4 +234,5 @@ def _still_valid(out_dir: Path, subject: Subject, converter: Converter) -> list[
             valid.append(file)
         else:
             file.artifact.path.unlink(missing_ok=True)
+            layers_path(file.artifact.path).unlink(missing_ok=True)
     return valid

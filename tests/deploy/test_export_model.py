@@ -15,11 +15,13 @@ from deploy import evidence
 from deploy.evidence import kinds_of
 from deploy.export_model import export_model
 from deploy.interpreters import load_interpreter
+from deploy.layer_outputs import LayerComparison, layers_path
 from deploy.manifest import ExportedFile, Normalisation, read_manifest
 from deploy.subject import Subject
 from deploy.tflite_metadata import read_labels
-from deploy.tflite_schema import read_operators, unpack
-from pocketnas_base.artifact import PRECISIONS, RUNTIMES, Runtime
+from deploy.tflite_schema import pack, read_operators, unpack
+from deploy.tflite_tensors import ObservedFile
+from pocketnas_base.artifact import PRECISIONS, RUNTIMES, Artifact, Precision, Runtime
 from pocketnas_base.errors import ExportError, InputError
 from search.data.dataset import ImageData
 from search.data.load import load_data
@@ -74,7 +76,9 @@ def test_every_precision_of_both_runtimes_computes_what_torch_computes(
     assert 20 < snr["tflite", "int8-dynamic"] < snr["tflite", "fp16"]
     assert all(file.top5 is not None and file.labelled_images == 200 for file in files)
     assert read_manifest(folder) == files
-    assert {path.name for path in folder.iterdir()} == {"manifest.json", *(file.artifact.path.name for file in files)}
+    names = {file.artifact.path.name for file in files}
+    layers = {f"{name}.layers.json" for name in names if name.endswith(".tflite")}
+    assert {path.name for path in folder.iterdir()} == {"manifest.json", *names, *layers}
 
 
 def test_int8_is_integer_from_end_to_end_and_fp16_half_as_large(exported: tuple[Path, list[ExportedFile]]) -> None:
@@ -142,19 +146,24 @@ def test_a_second_export_makes_only_what_is_missing_or_different(
     export_model(subject, tmp_path, runtimes=["tflite"], precisions=("fp32",))
     after = {path.name: path.stat().st_mtime_ns for path in tmp_path.glob("other_*")}
     assert after.pop("other_fp32.tflite")
+    assert after.pop("other_fp32.tflite.layers.json") > before.pop("other_fp32.tflite.layers.json")
     assert after == before
     assert len(read_manifest(tmp_path)) == len(files)
 
 
 def test_int8_of_ranges_that_do_not_fit_is_rejected_and_the_others_are_kept(subject: Subject, tmp_path: Path) -> None:
     dark = replace(subject, calibration=torch.zeros(4, 1, 28, 28, dtype=torch.uint8))
-    with pytest.raises(ExportError, match=r"other_int8.tflite computes otherwise than torch.*dB asked for") as caught:
+    message = r"other_int8.tflite computes otherwise than torch.*dB asked for.*, first in .*stem \+ .*over 4 images\)"
+    with pytest.raises(ExportError, match=message) as caught:
         export_model(dark, tmp_path, runtimes=["tflite"], precisions=("fp32", "int8"))
     assert "\n" not in str(caught.value)
     assert [file.artifact.path.name for file in read_manifest(tmp_path)] == ["other_fp32.tflite"]
     assert not (tmp_path / "other_int8.tflite").exists()
     assert (tmp_path / "other_int8.tflite.rejected").exists()
     assert json.loads((tmp_path / "other_int8.tflite.rejected.json").read_text())["passed"] is False
+    assert not (tmp_path / "other_int8.tflite.layers.json").exists()
+    layers = json.loads((tmp_path / "other_int8.tflite.rejected.layers.json").read_text())
+    assert next(layer["layer"] for layer in layers["layers"] if not layer["passed"]) == layers["first_off"]
 
 
 @pytest.mark.parametrize(
@@ -225,7 +234,8 @@ def test_an_export_that_is_interrupted_leaves_no_half_written_file(subject: Subj
 
     with pytest.raises(KeyboardInterrupt):
         export_model(subject, tmp_path, runtimes=["tflite"], precisions=("fp32", "fp16"), progress=interrupt)
-    assert {path.name for path in tmp_path.iterdir()} == {"manifest.json", "other_fp32.tflite"}
+    made = {"manifest.json", "other_fp32.tflite", "other_fp32.tflite.layers.json"}
+    assert {path.name for path in tmp_path.iterdir()} == made
     assert [file.artifact.precision for file in read_manifest(tmp_path)] == ["fp32"]
 
 
@@ -246,7 +256,8 @@ def test_an_accuracy_that_is_lost_rejects_a_file_whose_outputs_are_close(
 ) -> None:
     percents = iter([80.0, 50.0])  # torch's, then the file's
     monkeypatch.setattr(evidence, "top1_percent", lambda _outputs, _labels: next(percents))
-    with pytest.raises(ExportError, match=r"is right on 50.00 % of 200 images, torch on 80.00 %"):
+    message = r"is right on 50.00 % of 200 images, torch on 80.00 %, though .* none of the \d+ layers compared is off;"
+    with pytest.raises(ExportError, match=message):
         export_model(subject, tmp_path, runtimes=["tflite"])
     assert (tmp_path / "other_fp32.tflite.rejected").exists()
 
@@ -257,3 +268,83 @@ def test_a_module_in_training_mode_is_exported_as_it_evaluates(subject: Subject,
     (file,) = export_model(replace(subject, network=network.train()), tmp_path, runtimes=["tflite"])
     assert network.training
     assert file.parity.passed
+
+
+def test_layers_of_every_tflite_precision_are_held_against_torch(
+    subject: Subject, exported: tuple[Path, list[ExportedFile]]
+) -> None:
+    least = {"fp32": 90, "fp16": 45, "int8": 15, "int8-dynamic": 20}
+    for file in exported[1]:
+        path = layers_path(file.artifact.path)
+        assert path.exists() == (file.artifact.runtime == "tflite")
+        if not path.exists():
+            continue
+        report = json.loads(path.read_text())
+        layers = {layer["layer"]: layer for layer in report["layers"]}
+        assert report["sha256"] == file.artifact.sha256
+        assert report["first_off"] is report["problem"] is None
+        assert report["compared"] == len(layers)
+        assert layers["relu6"]["computes"][-3:] == ["stem", "stem_norm", "relu6"]
+        assert layers["relu6"]["shape"] == [16, 14, 14]
+        assert {"relu6#2", "gate", "sigmoid", "pointwise", "add", "head"} <= set(layers)
+        assert all(layer["snr_db"] is None or layer["snr_db"] > least[report["precision"]] for layer in layers.values())
+    with torch.inference_mode():
+        expected = subject.network(subject.prepared(subject.images[:4])).abs().max()
+    assert layers["head"]["output_scale"] == pytest.approx(float(expected), rel=1e-5)
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["a sound conversion", "a conversion with the same mistake"])
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8", "int8-dynamic"])
+@pytest.mark.parametrize(("broken", "named"), [(0, "relu6"), (1, "relu6#2"), (-1, "head")], ids=str)
+def test_the_first_layer_whose_weights_are_wrong_is_named(
+    subject: Subject,
+    exported: tuple[Path, list[ExportedFile]],
+    tmp_path: Path,
+    broken: int,
+    named: str,
+    precision: Precision,
+    known: bool,
+) -> None:
+    contents = {
+        file.artifact.precision: file.artifact.path.read_bytes()
+        for file in exported[1]
+        if file.artifact.runtime == "tflite"
+    }
+    path = tmp_path / "broken.tflite"
+    path.write_bytes(with_wrong_weights(contents[precision], broken))
+    float32 = contents["fp32"] if known else with_wrong_weights(contents["fp32"], broken)
+    report = LayerComparison(subject, float32).of_file(Artifact.of_file(path, precision))
+    assert report.first_off is not None
+    assert report.first_off.layer == named
+    assert named in report.describe()
+    before = report.compared[: report.compared.index(report.first_off)]
+    assert all(output.parity.snr_db is None or output.parity.snr_db > 15 for output in before)
+
+
+def with_wrong_weights(content: bytes, which: int) -> bytes:
+    """A model, one of its convolutions and linear layers with its weights in reverse order."""
+    model = unpack(content)
+    graph = model.subgraphs[0]
+    kinds = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+    numbers = [number for number, operator in enumerate(read_operators(content)) if operator.name in kinds]
+    widened = int(graph.operators[numbers[which]].inputs[1])
+    weight = graph.tensors[widened]
+    if model.buffers[weight.buffer].data is None:  # float16, which an operator widens
+        (source,) = next(operator.inputs for operator in graph.operators if widened in operator.outputs.tolist())
+        weight = graph.tensors[source]
+    buffer = model.buffers[weight.buffer]
+    size = {0: 4, 1: 2, 9: 1}[weight.type]
+    buffer.data = np.asarray(buffer.data, np.uint8).reshape(-1, size)[::-1].reshape(-1)
+    return pack(model)
+
+
+def test_a_file_that_only_a_delegate_can_run_is_not_compared(
+    subject: Subject, exported: tuple[Path, list[ExportedFile]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cannot(_self: ObservedFile, _image: object) -> None:
+        raise ExportError("an operator without a kernel")
+
+    monkeypatch.setattr(ObservedFile, "run", cannot)
+    artifact = exported[1][0].artifact
+    report = LayerComparison(subject, artifact.path.read_bytes()).of_file(artifact)
+    assert (report.compared, report.problem, report.describe()) == ((), "an operator without a kernel", "")
