@@ -16,8 +16,8 @@ _SAMPLED = 4096
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A tensor of one image, as far as it takes to recognise it. shape: without axes of one. values: some, in float64,
-    whose places depend on the number of values alone."""
+    """A tensor of one image or several, as far as it takes to recognise it. shape: of one image, without axes of one.
+    values: some of every image, in float64, whose places depend on the number of values alone."""
 
     shape: tuple[int, ...]
     values: NDArray[np.float64]
@@ -37,6 +37,12 @@ def sample_of(value: NDArray[np.float32]) -> Sample:
     """A sample of a tensor [1, ...]."""
     shape = tuple(size for size in value.shape if size != 1)
     return Sample(shape, value.reshape(-1)[_places(value.size)].astype(np.float64))
+
+
+def joined(samples: Sequence[Sample]) -> Sample:
+    """Samples of one tensor for several images. On a single one, what an activation takes and what it gives may be
+    equal."""
+    return Sample(samples[0].shape, np.concatenate([sample.values for sample in samples]))
 
 
 def arranged(value: NDArray[np.float32], *, channels_last: bool) -> NDArray[np.float32]:

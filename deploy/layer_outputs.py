@@ -1,11 +1,12 @@
 """The outputs of a .tflite file's layers beside torch's: where a file that computes otherwise begins to."""
 
+from collections import defaultdict
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deploy.layer_match import Match, Sample, arranged, matched, sample_of
+from deploy.layer_match import Match, Sample, arranged, joined, matched, sample_of
 from deploy.parity import THRESHOLDS, Difference, Parity, difference_of, parity_of
 from deploy.subject import Subject, deployed_module
 from deploy.tflite_tensors import FilledTensor, ObservedFile
@@ -170,17 +171,24 @@ class LayerComparison:
         """torch's operations, and by their places the tensors of the float32 conversion that hold their outputs."""
         from deploy.torch_layers import run_layers
 
-        image = self._images[:1].float()
-        layers: list[TorchLayer] = []
-        forms: list[tuple[Sample, Sample]] = []
-
-        def keep(_place: int, layer: "TorchLayer", output: "Tensor") -> None:
-            value = output.numpy()
-            layers.append(layer)
-            forms.append((sample_of(value), sample_of(arranged(value, channels_last=True))))
-
-        run_layers(self._module, image, keep)
         file = ObservedFile(self._float32, "the float32 conversion")
-        file.run(image.numpy())
-        matches = matched(forms, [sample_of(file.value(tensor)) for tensor in file.filled])
-        return layers, {match.place: (file.filled[match.tensor], match) for match in matches}
+        layers: dict[int, TorchLayer] = {}
+        of_layers: dict[tuple[int, bool], list[Sample]] = defaultdict(list)
+        of_tensors: dict[int, list[Sample]] = defaultdict(list)
+
+        def keep(place: int, layer: "TorchLayer", output: "Tensor") -> None:
+            layers[place] = layer
+            for channels_last in (False, True):
+                of_layers[place, channels_last].append(sample_of(arranged(output.numpy(), channels_last=channels_last)))
+
+        for index in range(len(self._images)):
+            image = self._images[index : index + 1].float()
+            file.run(image.numpy())
+            run_layers(self._module, image, keep)
+            for number, tensor in enumerate(file.filled):
+                of_tensors[number].append(sample_of(file.value(tensor)))
+        matches = matched(
+            [(joined(of_layers[place, False]), joined(of_layers[place, True])) for place in layers],
+            [joined(samples) for samples in of_tensors.values()],
+        )
+        return list(layers.values()), {match.place: (file.filled[match.tensor], match) for match in matches}
