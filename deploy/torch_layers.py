@@ -35,7 +35,7 @@ def run_layers(module: nn.Module, images: Tensor, saw: Saw) -> None:
 
     What a function of torch does inside counts as one operation, however many kernels it takes.
     """
-    with torch.inference_mode(), _modules_noted(module) as running, _Watching(running, saw):
+    with torch.inference_mode(), _one_thread(), _modules_noted(module) as running, _Watching(running, saw):
         module(images)
 
 
@@ -63,6 +63,17 @@ class _Watching(TorchFunctionMode):
         name = path if path and type(module).__module__.startswith("torch.nn.") else f"{path}:{operation}".lstrip(":")
         self._names[name] += 1
         return name if self._names[name] == 1 else f"{name}#{self._names[name]}"
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """An image has too little work for several: on a machine that is busy they wait for each other at every layer."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 @contextmanager
