@@ -65,7 +65,7 @@ def export_model(
     if any(precision == "int8" for _, precision in kinds) and subject.calibration is None:
         raise InputError("int8 needs images to see the ranges of activations on; name some to calibrate with")
     check_converter(converter)
-    kept = _still_valid(out_dir, subject, converter)
+    kept, stale = _valid_and_stale(out_dir, subject, converter)
     files = {kind_of(file): file for file in kept}
     missing = [kind for kind in kinds if kind not in files]
     if missing:
@@ -77,9 +77,10 @@ def export_model(
         for old in out_dir.glob(f"{_WORKSHOP}*"):
             shutil.rmtree(old, ignore_errors=True)
         with tempfile.TemporaryDirectory(prefix=_WORKSHOP, dir=out_dir) as workshop:
-            # Whatever stands under a final name belongs to the manifest, also while the rest is in the making.
-            write_manifest(out_dir, kept)
-            _Export(subject, out_dir, Path(workshop), converter, profiler, progress).make(missing, files)
+            _Export(subject, out_dir, Path(workshop), converter, profiler, progress).make(missing, files, stale)
+    elif stale:
+        _make_writable(out_dir)
+        _put_away(stale, out_dir, kept)
     progress(1, 1, "exported")
     return [files[kind] for kind in kinds]
 
@@ -101,12 +102,15 @@ class _Export:
         self._done = self._total = 0
         self._rejections: list[str] = []
 
-    def make(self, missing: list[Kind], files: dict[Kind, ExportedFile]) -> None:
-        """Convert, check and commit everything that is missing, adding it to `files`."""
+    def make(self, missing: list[Kind], files: dict[Kind, ExportedFile], stale: Sequence[Path]) -> None:
+        """Convert, check and commit everything that is missing, adding it to `files`. stale: what goes before that."""
         subject = self._subject
         self._total = _CHECK + len(missing) * (_CONVERT + _CHECK)
         expected = expected_of(subject, self._checking)
         self._done = _CHECK
+        # Nothing is refused from here on. Whatever stands under a final name belongs to the manifest, also while the
+        # rest is in the making.
+        _put_away(stale, self._out_dir, _in_order(files))
         of_tflite = [precision for runtime, precision in missing if runtime == "tflite"]
         of_executorch = [precision for runtime, precision in missing if runtime == "executorch"]
         if of_tflite:
@@ -214,13 +218,14 @@ def _in_order(files: dict[Kind, ExportedFile]) -> list[ExportedFile]:
     return [files[kind] for kind in kinds_of(RUNTIMES, PRECISIONS) if kind in files]
 
 
-def _still_valid(out_dir: Path, subject: Subject, converter: Converter) -> list[ExportedFile]:
-    """The manifest's files that are intact and of this subject and these versions; the others are removed."""
+def _valid_and_stale(out_dir: Path, subject: Subject, converter: Converter) -> tuple[list[ExportedFile], list[Path]]:
+    """The manifest's files that are intact and of this subject and these versions, and the paths of the others."""
     try:
         listed = read_manifest(out_dir)
     except InputError:
         listed = []  # damaged: nothing is known to be valid, and this export writes it anew
-    valid = []
+    valid: list[ExportedFile] = []
+    stale: list[Path] = []
     for file in listed:
         runtime, precision = kind_of(file)
         made_of = identity(subject, runtime, precision, converter)
@@ -233,6 +238,12 @@ def _still_valid(out_dir: Path, subject: Subject, converter: Converter) -> list[
         if same and file.parity.passed and is_intact(file):
             valid.append(file)
         else:
-            file.artifact.path.unlink(missing_ok=True)
-            layers_path(file.artifact.path).unlink(missing_ok=True)
-    return valid
+            stale += [file.artifact.path, layers_path(file.artifact.path)]
+    return valid, stale
+
+
+def _put_away(stale: Sequence[Path], out_dir: Path, kept: Sequence[ExportedFile]) -> None:
+    """Remove files that are no longer valid, and their entries."""
+    for path in stale:
+        path.unlink(missing_ok=True)
+    write_manifest(out_dir, kept)

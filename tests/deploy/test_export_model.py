@@ -183,6 +183,32 @@ def test_what_a_file_cannot_hold_is_refused_before_anything_is_converted(
     assert not (tmp_path / "made").exists()
 
 
+def test_a_refused_export_leaves_the_bundle_of_before_as_it_was(
+    subject: Subject, exported: tuple[Path, list[ExportedFile]], tmp_path: Path
+) -> None:
+    for path in exported[0].iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    for refused in (
+        replace(subject, network=Branching(), labels=None),
+        replace(subject, labels=torch.full_like(subject.labels, 10)),
+    ):
+        with pytest.raises(InputError):
+            export_model(refused, tmp_path, precisions=("fp32", "int8"))
+        assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_what_is_stale_goes_with_its_entry_where_nothing_else_is_to_be_made(
+    subject: Subject, exported: tuple[Path, list[ExportedFile]], tmp_path: Path
+) -> None:
+    for path in exported[0].iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "other_fp16.pte").write_bytes(b"cut off")
+    export_model(subject, tmp_path, precisions=("fp32",))
+    assert not (tmp_path / "other_fp16.pte").exists()
+    assert "other_fp16.pte" not in [file.artifact.path.name for file in read_manifest(tmp_path)]
+
+
 @pytest.mark.parametrize(
     ("runtime", "message"),
     [
