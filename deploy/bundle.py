@@ -1,12 +1,14 @@
 """The bundle that an app ships: the files, their manifest, and what is written from it for people and for Kotlin."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 from deploy.card import model_card
 from deploy.kotlin import kotlin_files
 from deploy.manifest import About, Bundle, is_intact, read_bundle, write_bundle_manifest
-from pocketnas_base.errors import InputError
+from pocketnas_base.errors import ExportError, InputError
 from pocketnas_base.files import write_text
 
 MODEL_CARD = "MODEL_CARD.md"
@@ -34,6 +36,34 @@ def finish_bundle(folder: Path, about: About) -> None:
     Raises InputError when the manifest is missing or damaged.
     """
     write_bundle(folder, replace(read_bundle(folder), about=about))
+
+
+@contextmanager
+def finishing(folder: Path, about: About) -> Iterator[None]:
+    """Finish the bundle that the block exports into `folder`; where some files failed, the bundle of those that passed.
+
+    What the block raises goes on. Raises InputError as `finish_bundle` does.
+    """
+    try:
+        yield
+    except ExportError:
+        _finish_what_passed(folder, about)
+        raise
+    finish_bundle(folder, about)
+
+
+def _finish_what_passed(folder: Path, about: About) -> None:
+    try:
+        bundle = read_bundle(folder)
+    except InputError:
+        return  # nothing was begun: the export's own error tells more
+    if bundle.about is not None:
+        return  # nor here: an export takes away what was said of the files before
+    if bundle.files:
+        write_bundle(folder, replace(bundle, about=about))
+        return
+    for written in (folder / MODEL_CARD, folder / LABELS, *(folder / KOTLIN).glob("*.kt*")):
+        written.unlink(missing_ok=True)
 
 
 def write_bundle(folder: Path, bundle: Bundle) -> None:

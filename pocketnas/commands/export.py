@@ -66,7 +66,7 @@ def export_any(options: ExportOptions) -> None:
 
     Raises InputError for options that make no sense, before anything is converted, and what `export_model` raises.
     """
-    from deploy.bundle import finish_bundle
+    from deploy.bundle import finishing
 
     runtimes = known_of(options.runtimes, RUNTIMES, "--runtime") or list(RUNTIMES)
     precisions = known_of(options.precisions, PRECISIONS, "--precision") or ["fp32"]
@@ -80,7 +80,7 @@ def export_any(options: ExportOptions) -> None:
     network = _network(options)
     subject = _subject(options, network, needs_calibration=any(precision == "int8" for _, precision in kinds))
     out = options.out or Path("deploy") / file_stem(subject.name)
-    with progress_bar("export") as progress:
+    with progress_bar("export") as progress, finishing(out, About(title=subject.name)):
         files = export_model(
             subject,
             out,
@@ -90,7 +90,6 @@ def export_any(options: ExportOptions) -> None:
             profiler=outside_delegate if options.profile else None,
             progress=progress,
         )
-    finish_bundle(out, About(title=subject.name))
     if options.as_json:
         print_json([_as_json(file) for file in files])
     else:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from deploy.bundle import finish_bundle
+from deploy.bundle import finishing
 from deploy.export import export_network
 from deploy.manifest import ExportedFile, Normalisation
 from pocketnas.bundling import about_run
@@ -21,8 +21,8 @@ def run(context: RunContext) -> str:
     with progress_bar("data") as progress:
         data = context.data(progress)
     derived, baseline = trainee(context, "derived"), trainee(context, "baseline")
-    files = _export(context, derived, data, config.export.runtimes, config.exported_precisions)
-    finish_bundle(derived.deploy, about_run(context, data_licence=data.licence))
+    with finishing(derived.deploy, about_run(context, data_licence=data.licence)):
+        files = _export(context, derived, data, config.export.runtimes, config.exported_precisions)
     _export(context, baseline, data, [config.table.runtime], [config.table.precision])
     return ", ".join(
         f"{file.artifact.runtime} {file.artifact.precision} top-1 {file.top1:.2f} %, "

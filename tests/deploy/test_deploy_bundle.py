@@ -11,11 +11,19 @@ from deploy_bundles import LABELS, bundle, exported, latency, recommended
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deploy.bundle import finish_bundle, write_bundle
+from deploy.bundle import finish_bundle, finishing, write_bundle
 from deploy.card import model_card
 from deploy.intervals import wilson_percent
-from deploy.manifest import About, Calibration, OutsideDelegate, read_bundle, read_manifest, write_manifest
-from pocketnas_base.errors import InputError
+from deploy.manifest import (
+    About,
+    Calibration,
+    ExportedFile,
+    OutsideDelegate,
+    read_bundle,
+    read_manifest,
+    write_manifest,
+)
+from pocketnas_base.errors import ExportError, InputError
 
 
 def test_a_manifest_gives_back_what_was_written(tmp_path: Path) -> None:
@@ -49,6 +57,35 @@ def test_an_export_into_the_folder_is_described_anew(tmp_path: Path) -> None:
     assert not (tmp_path / "labels.txt").exists()
     assert (tmp_path / "MODEL_CARD.md").read_text().startswith("# Another\n")
     assert len(read_manifest(tmp_path)) == 1
+
+
+def fail_after(folder: Path, *passed: ExportedFile) -> None:
+    """What an export leaves of which only these files passed."""
+    write_manifest(folder, passed)
+    raise ExportError("another file computes otherwise")
+
+
+def test_the_bundle_of_a_failed_export_is_that_of_the_files_that_passed(tmp_path: Path) -> None:
+    write_bundle(tmp_path, bundle(exported(tmp_path), exported(tmp_path, "net_fp32.pte")))
+    with pytest.raises(ExportError), finishing(tmp_path, About(title="Another")):
+        fail_after(tmp_path, exported(tmp_path, labels=None))
+    assert sorted(path.name for path in (tmp_path / "kotlin").iterdir()) == ["TfliteClassifier.kt", "build.gradle.kts"]
+    assert not (tmp_path / "labels.txt").exists()
+    assert (tmp_path / "MODEL_CARD.md").read_text().startswith("# Another\n")
+    with pytest.raises(ExportError), finishing(tmp_path, About(title="A third")):
+        fail_after(tmp_path)
+    assert not (tmp_path / "MODEL_CARD.md").exists()
+    assert not list((tmp_path / "kotlin").iterdir())
+
+
+def test_an_export_that_fails_before_it_touches_anything_leaves_the_bundle_as_it_was(tmp_path: Path) -> None:
+    one = bundle(exported(tmp_path))
+    write_bundle(tmp_path, one)
+    with pytest.raises(ExportError), finishing(tmp_path, About(title="Another")):
+        raise ExportError("torch.export cannot take the network")
+    assert read_bundle(tmp_path) == one
+    with pytest.raises(ExportError), finishing(tmp_path / "none", About(title="Another")):
+        raise ExportError("torch.export cannot take the network")
 
 
 def test_labels_are_a_file_of_lines(tmp_path: Path) -> None:
