@@ -151,7 +151,9 @@ def _limits(files: Sequence[ExportedFile]) -> list[str]:
     for file in files:
         if file.top1 is None:
             limits.append(f"`{file.artifact.path.name}` was compared with torch alone, not with labels.")
-        if file.outside_delegate:
+        if file.outside_delegate is None:
+            limits.append(f"Which operators of `{file.artifact.path.name}` run on slower kernels is not known.")
+        elif file.outside_delegate:
             kinds = ", ".join(f"{part.count} {_plain(part.operator)}" for part in file.outside_delegate)
             limits.append(f"`{file.artifact.path.name}` leaves operators to slower kernels: {kinds}.")
     return limits

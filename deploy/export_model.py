@@ -32,8 +32,9 @@ from pocketnas_base.files import write_bytes, write_json
 from pocketnas_base.progress import Progress, silent
 
 T = TypeVar("T")
-Profiler = Callable[[Artifact], tuple[OutsideDelegate, ...]]
-"""What of a file its runtime's delegate leaves to slower kernels, found by running it."""
+Profiler = Callable[[Artifact], tuple[OutsideDelegate, ...] | None]
+"""What of a file its runtime's delegate leaves to slower kernels, found by running it; None where that failed, and the
+profiler has said why."""
 
 _WORKSHOP = ".exporting-"
 # A run's progress in units of effort: a conversion, and a check on all images.
@@ -149,8 +150,6 @@ class _Export:
         if reason := why_rejected(file):
             self._reject(path, final, file, reason, report)
             return
-        if self._profiler is not None:
-            file = replace(file, outside_delegate=self._profiler(artifact))
         if report is not None:
             write_json(layers_path(final), report.to_dict())
         path.replace(final)
@@ -158,6 +157,10 @@ class _Export:
             old.unlink(missing_ok=True)
         files[kind] = replace(file, artifact=replace(artifact, path=final))
         write_manifest(self._out_dir, _in_order(files))
+        # Last, because a file that passed is good whatever becomes of its profile.
+        if self._profiler is not None:
+            files[kind] = replace(files[kind], outside_delegate=self._profiler(files[kind].artifact))
+            write_manifest(self._out_dir, _in_order(files))
 
     def _reject(self, path: Path, final: Path, file: ExportedFile, reason: str, layers: LayerReport | None) -> None:
         """Keep a file that failed under a name that nobody deploys, with what was found beside it."""

@@ -107,8 +107,8 @@ class ExportedFile:
     images_sha256: of the images, and labels if any, that it was checked on.
     runtime_version: the library that ran the check. exporter: what converted it, with versions.
     normalisation: of an input of float32 what the app has to do, of uint8 what the file does; None: nobody said.
-    labels: of the classes, in order. softmax: the output is probabilities, else logits. outside_delegate: found by the
-    check.
+    labels: of the classes, in order. softmax: the output is probabilities, else logits. outside_delegate: found by
+    running the file; None: nobody looked, or it could not be found out.
     weights_licence: None: nobody said. latency: one entry a device and number of threads.
     """
 
@@ -133,7 +133,7 @@ class ExportedFile:
     torch_top5: float | None = None
     labelled_images: int = 0
     calibration: Calibration | None = None
-    outside_delegate: tuple[OutsideDelegate, ...] = ()
+    outside_delegate: tuple[OutsideDelegate, ...] | None = None
     weights_licence: str | None = None
     latency: tuple[DeviceLatency, ...] = ()
 

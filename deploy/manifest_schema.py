@@ -111,7 +111,7 @@ class Entry(_Record):
     torch_top5: _Percent | None
     labelled_images: _Count
     calibration: _Calibration | None
-    outside_delegate: tuple[_Outside, ...] = Field(max_length=1024)
+    outside_delegate: tuple[_Outside, ...] | None = Field(max_length=1024)
     weights_sha256: _Text
     architecture_sha256: _Text
     images_sha256: _Text

@@ -3,7 +3,7 @@
 import contextlib
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -236,10 +236,7 @@ def _as_json(file: ExportedFile) -> dict[str, object]:
         "bytes": file.bytes,
         **{name: getattr(file, name) for name in ("top1", "torch_top1", "top5", "torch_top5", "labelled_images")},
         "parity": file.parity.to_dict(),
-        "outside_delegate": [
-            {"operator": each.operator, "count": each.count, "percent_of_time": each.percent_of_time}
-            for each in file.outside_delegate
-        ],
+        "outside_delegate": None if file.outside_delegate is None else [asdict(each) for each in file.outside_delegate],
     }
 
 
@@ -264,6 +261,6 @@ def _print(out: Path, files: Sequence[ExportedFile]) -> None:
         title=f"{out}: {len(files)} files, each held against torch on {files[0].parity.images} images",
     )
     for file in files:
-        for each in file.outside_delegate:
+        for each in file.outside_delegate or ():
             took = "" if each.percent_of_time is None else f", {each.percent_of_time:.1f} % of the time here"
             print(f"{file.artifact.path.name}: {each.count} x {each.operator} outside the delegate{took}")
