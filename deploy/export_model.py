@@ -3,7 +3,8 @@
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TypeVar
@@ -57,9 +58,9 @@ def export_model(
     top-5 too, within what its precision must keep (`deploy.parity`). A file gets its final name only after it passed;
     one whose manifest entry is of the same subject and versions is left as it is.
     profiler: asked about every file that is made.
-    Raises InputError for what cannot be exported, and for a folder that cannot be written; ExportError when a
-    conversion fails (with the name of its log) or a file computes otherwise than torch (it is kept as `<name>.rejected`
-    with a report beside it, when all others are done). Beside every .tflite lies how far off each of its layers is
+    Raises InputError for what cannot be exported, and for a folder that cannot be written; ExportError, when all others
+    are done, where a conversion failed (with the name of its log) or a file computes otherwise than torch (it is kept
+    as `<name>.rejected` with a report beside it). Beside every .tflite lies how far off each of its layers is
     (`deploy.layer_outputs`), which decides nothing.
     """
     kinds = kinds_of(runtimes, precisions)
@@ -87,7 +88,7 @@ def export_model(
 
 
 class _Export:
-    """One export under way: its folders, how far it is, and what was rejected."""
+    """One export under way: its folders, how far it is, and what failed."""
 
     def __init__(
         self,
@@ -101,7 +102,7 @@ class _Export:
         self._subject, self._out_dir, self._workshop = subject, out_dir, workshop
         self._converter, self._profiler, self._progress = converter, profiler, progress
         self._done = self._total = 0
-        self._rejections: list[str] = []
+        self._failures: list[str] = []
 
     def make(self, missing: list[Kind], files: dict[Kind, ExportedFile], stale: Sequence[Path]) -> None:
         """Convert, check and commit everything that is missing, adding it to `files`. stale: what goes before that."""
@@ -115,22 +116,43 @@ class _Export:
         of_tflite = [precision for runtime, precision in missing if runtime == "tflite"]
         of_executorch = [precision for runtime, precision in missing if runtime == "executorch"]
         if of_tflite:
-            self._say("converting to tflite")
-            float32 = self._logged("tflite", lambda log: float32_model(subject, self._converter, log))
-            layers = LayerComparison(subject, float32)
-            for precision in of_tflite:
-                self._say(f"tflite in {precision}")
-                write_bytes(self._path("tflite", precision), finished_model(subject, float32, precision))
+            with self._attempt():
+                self._make_tflite(of_tflite, expected, files)
+        self._done = _CHECK + len(of_tflite) * (_CONVERT + _CHECK)
+        if of_executorch:
+            with self._attempt():
+                self._make_executorch(of_executorch, expected, files)
+        if self._failures:
+            raise ExportError("; ".join(self._failures))
+
+    def _make_tflite(self, precisions: list[Precision], expected: Expected, files: dict[Kind, ExportedFile]) -> None:
+        self._say("converting to tflite")
+        float32 = self._logged("tflite", lambda log: float32_model(self._subject, self._converter, log))
+        layers = LayerComparison(self._subject, float32)
+        for precision in precisions:
+            self._say(f"tflite in {precision}")
+            with self._attempt():
+                write_bytes(self._path("tflite", precision), finished_model(self._subject, float32, precision))
                 self._done += _CONVERT
                 self._check(("tflite", precision), expected, files, layers)
-        if of_executorch:
-            self._say("converting to executorch")
-            paths = {precision: self._path("executorch", precision) for precision in of_executorch}
-            self._logged("executorch", lambda log: convert_to_pte(subject, paths, log, self._converted))
-            for precision in of_executorch:
+
+    def _make_executorch(
+        self, precisions: list[Precision], expected: Expected, files: dict[Kind, ExportedFile]
+    ) -> None:
+        self._say("converting to executorch")
+        paths = {precision: self._path("executorch", precision) for precision in precisions}
+        self._logged("executorch", lambda log: convert_to_pte(self._subject, paths, log, self._converted))
+        for precision in precisions:
+            with self._attempt():
                 self._check(("executorch", precision), expected, files)
-        if self._rejections:
-            raise ExportError("; ".join(self._rejections))
+
+    @contextmanager
+    def _attempt(self) -> Iterator[None]:
+        """What fails inside is kept, to be told when everything else was tried."""
+        try:
+            yield
+        except ExportError as error:
+            self._failures.append(str(error))
 
     def _check(
         self,
@@ -171,18 +193,20 @@ class _Export:
             reason += layers.describe()
         accuracy = {name: getattr(file, name) for name in ("top1", "torch_top1", "top5", "torch_top5")}
         write_json(report, {**asdict(file.parity), **accuracy, "passed": False})
-        self._rejections.append(f"{final.name} {reason}; the file is kept as {kept}, with its figures beside it")
+        self._failures.append(f"{final.name} {reason}; the file is kept as {kept}, with its figures beside it")
 
     def _logged(self, runtime: Runtime, convert: Callable[[Path], T]) -> T:
-        """Convert with a log in the workshop; where it fails, the log moves out, and the error names its new place."""
+        """Convert with a log in the workshop; where it fails, the log moves out, and the error names its new place and
+        the runtime."""
         log, kept = self._workshop / f"{runtime}.log", self._out_dir / f"{file_stem(self._subject.name)}.{runtime}.log"
         try:
             result = convert(log)
         except ExportError as error:
-            if not log.exists():
-                raise
-            log.replace(kept)
-            raise ExportError(str(error).replace(str(log.resolve()), str(kept))) from error
+            message = str(error)
+            if log.exists():
+                log.replace(kept)
+                message = message.replace(str(log.resolve()), str(kept))
+            raise ExportError(f"{runtime}: {message}") from error
         kept.unlink(missing_ok=True)
         return result
 

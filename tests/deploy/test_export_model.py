@@ -226,6 +226,22 @@ def test_an_operator_that_the_runtime_lacks_is_one_line(
     assert not [path.name for path in tmp_path.iterdir() if path.suffix not in (".json", ".log")]
 
 
+def test_where_one_converter_fails_the_other_runtime_s_files_are_made(
+    subject: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object) -> bytes:
+        raise ExportError("the converter does not know it")
+
+    monkeypatch.setattr("deploy.export_model.float32_model", fails)
+    asked = []
+    with pytest.raises(ExportError, match=r"^tflite: the converter does not know it$"):
+        export_model(subject, tmp_path, profiler=asked.append)
+    (file,) = read_manifest(tmp_path)
+    assert file.artifact.path.name == "other_fp32.pte"
+    assert [artifact.path for artifact in asked] == [file.artifact.path], "it has its final name by then"
+    assert file.outside_delegate is None
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -118,3 +118,5 @@ def test_what_cannot_be_exported_is_one_line_and_no_file(
     assert lines[-1].startswith("pocketnas: ")
     assert "Traceback" not in done.stderr
     assert not list((folder / "refused").glob("*_fp32*"))
+    if model.endswith(":unsupported"):
+        assert "; executorch: " in lines[-1], "the other runtime is tried too"
