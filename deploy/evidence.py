@@ -38,6 +38,14 @@ Kind = tuple[Runtime, Precision]
 
 
 @dataclass(frozen=True, slots=True)
+class Ends:
+    """What a file of a network takes and gives."""
+
+    input: TensorInfo
+    output: TensorInfo
+
+
+@dataclass(frozen=True, slots=True)
 class Expected:
     """What torch gives for the subject's images: outputs [N, ...], and with labels its accuracy in percent."""
 
@@ -70,6 +78,11 @@ def expected_of(subject: Subject, progress: Progress) -> Expected:
     if outputs.ndim != 2 or int(labels.max()) >= outputs.shape[1] or int(labels.min()) < 0:
         raise InputError(f"labels up to {labels.max()} do not fit outputs of {list(outputs.shape[1:])}")
     return Expected(outputs, labels, top1_percent(outputs, labels), top5_percent(outputs, labels))
+
+
+def ends_of(subject: Subject, runtime: Runtime, expected: Expected) -> Ends:
+    """What the runtime's files of the subject take and give."""
+    return Ends(_input(subject, runtime), _output(expected.outputs.shape[1:], runtime))
 
 
 def described(

@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from deploy.evidence import (
     Expected,
     Kind,
     described,
+    ends_of,
     expected_of,
     file_name,
     file_stem,
@@ -25,6 +26,7 @@ from deploy.layer_outputs import LayerComparison, LayerReport, layers_path
 from deploy.manifest import ExportedFile, OutsideDelegate, is_intact, read_manifest, write_manifest
 from deploy.program import exported_program
 from deploy.pte_network import convert_to_pte
+from deploy.sanity import tflite_problems
 from deploy.subject import Subject, deployed_module
 from deploy.tflite_network import Converter, check_converter, finished_model, float32_model
 from pocketnas_base.artifact import PRECISIONS, RUNTIMES, Artifact, Precision, Runtime
@@ -164,13 +166,18 @@ class _Export:
         """Hold a converted file against torch, and give it its final name if it passes. layers: None where a file's
         layers cannot be seen."""
         path = self._path(*kind)
+        final = self._out_dir / path.name
+        if problems := self._problems(path, kind[0], expected):
+            self._done += _CHECK
+            self._reject(path, final, "; ".join(problems), {"problems": problems})
+            return
         artifact = Artifact.of_file(path, kind[1])
         file = described(self._subject, self._converter, artifact, expected, self._checking)
         report = None if layers is None else layers.of_file(artifact)
         self._done += _CHECK
-        final = self._out_dir / path.name
         if reason := why_rejected(file):
-            self._reject(path, final, file, reason, report)
+            accuracy = {name: getattr(file, name) for name in ("top1", "torch_top1", "top5", "torch_top5")}
+            self._reject(path, final, reason, {**asdict(file.parity), **accuracy}, report)
             return
         if report is not None:
             write_json(layers_path(final), report.to_dict())
@@ -184,16 +191,25 @@ class _Export:
             files[kind] = replace(files[kind], outside_delegate=self._profiler(files[kind].artifact))
             write_manifest(self._out_dir, _in_order(files))
 
-    def _reject(self, path: Path, final: Path, file: ExportedFile, reason: str, layers: LayerReport | None) -> None:
+    def _problems(self, path: Path, runtime: Runtime, expected: Expected) -> list[str]:
+        """What keeps phones from running a file, found by reading it. Of a .pte `pocketnas check` tells: importing what
+        reads one takes seconds."""
+        if runtime == "executorch":
+            return []
+        return tflite_problems(path.read_bytes(), ends_of(self._subject, runtime, expected))
+
+    def _reject(
+        self, path: Path, final: Path, reason: str, found: dict[str, Any], layers: LayerReport | None = None
+    ) -> None:
         """Keep a file that failed under a name that nobody deploys, with what was found beside it."""
         kept, report, of_layers = _rejected_names(final)
         path.replace(kept)
+        of_layers.unlink(missing_ok=True)
         if layers is not None:
             write_json(of_layers, layers.to_dict())
             reason += layers.describe()
-        accuracy = {name: getattr(file, name) for name in ("top1", "torch_top1", "top5", "torch_top5")}
-        write_json(report, {**asdict(file.parity), **accuracy, "passed": False})
-        self._failures.append(f"{final.name} {reason}; the file is kept as {kept}, with its figures beside it")
+        write_json(report, {**found, "passed": False})
+        self._failures.append(f"{final.name} {reason}; the file is kept as {kept}, with what was found beside it")
 
     def _logged(self, runtime: Runtime, convert: Callable[[Path], T]) -> T:
         """Convert with a log in the workshop; where it fails, the log moves out, and the error names its new place and

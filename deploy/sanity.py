@@ -2,9 +2,9 @@
 
 import struct
 from collections.abc import Collection
-from typing import Any
+from typing import Any, Protocol
 
-from deploy.manifest import ExportedFile, TensorInfo
+from deploy.manifest import TensorInfo
 from deploy.tflite_schema import FILE_IDENTIFIER, SCHEMA_VERSION
 
 # What a reader of flatbuffers raises when offsets lead elsewhere.
@@ -14,7 +14,17 @@ _PTE_SCHEMA_VERSION = 0
 _PTE_DELEGATES = frozenset({"XnnpackBackend"})
 
 
-def tflite_problems(content: bytes, file: ExportedFile) -> list[str]:
+class Surface(Protocol):
+    """What a file is to take and give: an entry of a manifest, or what is about to become one."""
+
+    @property
+    def input(self) -> TensorInfo: ...
+
+    @property
+    def output(self) -> TensorInfo: ...
+
+
+def tflite_problems(content: bytes, file: Surface) -> list[str]:
     """What is wrong with a .tflite: schema version, operators that the stock interpreter lacks, surface."""
     from ai_edge_litert import schema_py_generated as schema
 
@@ -27,7 +37,7 @@ def tflite_problems(content: bytes, file: ExportedFile) -> list[str]:
         return ["is damaged: its tables lead outside the file"]
 
 
-def pte_problems(content: bytes, file: ExportedFile, known_operators: Collection[str]) -> list[str]:
+def pte_problems(content: bytes, file: Surface, known_operators: Collection[str]) -> list[str]:
     """What is wrong with a .pte: schema version, delegates and operators that the stock runtime lacks, surface.
 
     known_operators: what the runtime has kernels for, `namespace::name.overload`.
@@ -41,7 +51,7 @@ def pte_problems(content: bytes, file: ExportedFile, known_operators: Collection
         return ["is no .pte file, or damaged: its tables lead outside the file"]
 
 
-def _tflite_problems(model: Any, file: ExportedFile, schema: Any) -> list[str]:
+def _tflite_problems(model: Any, file: Surface, schema: Any) -> list[str]:
     problems = []
     if model.version != SCHEMA_VERSION:
         problems.append(f"is of schema {model.version}, {SCHEMA_VERSION} is what interpreters read")
@@ -61,7 +71,7 @@ def _tflite_problems(model: Any, file: ExportedFile, schema: Any) -> list[str]:
     return problems
 
 
-def _pte_problems(program: Any, file: ExportedFile, known_operators: Collection[str]) -> list[str]:
+def _pte_problems(program: Any, file: Surface, known_operators: Collection[str]) -> list[str]:
     problems = []
     if program.version != _PTE_SCHEMA_VERSION:
         problems.append(f"is of schema {program.version}, {_PTE_SCHEMA_VERSION} is what the runtime reads")

@@ -64,6 +64,29 @@ class Gives(nn.Module):
         return self.made(self.layer(images).flatten(1))
 
 
+class Sums(nn.Module):
+    """A running sum, which XNNPACK does not take."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.head = nn.Conv2d(1, 8, 3, stride=2, padding=1), nn.Linear(8 * 14 * 14, 10)
+
+    def forward(self, images: Tensor) -> Tensor:
+        result: Tensor = self.head(torch.cumsum(self.stem(images).flatten(1), 1))
+        return result
+
+
+class SelectTF(nn.Module):
+    """TFLite has no arc tangent: a converter takes that of TensorFlow. ExecuTorch has one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Conv2d(1, 10, 28)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return torch.atan(self.layer(images).flatten(1))
+
+
 class Unsupported(nn.Module):
     """An operator that phones' runtimes have no kernel for."""
 
@@ -108,6 +131,18 @@ def whole_numbers() -> nn.Module:
 def takes_two() -> nn.Module:
     """Takes a pair."""
     return nn.Bilinear(28, 28, 10)
+
+
+def sums() -> nn.Module:
+    """See `Sums`."""
+    torch.manual_seed(0)
+    return Sums()
+
+
+def select_tf() -> nn.Module:
+    """See `SelectTF`."""
+    torch.manual_seed(0)
+    return SelectTF()
 
 
 def unsupported() -> nn.Module:

@@ -12,6 +12,8 @@ from command_line import Done, program
 from safetensors.torch import save_file
 
 from deploy.export import load_exported
+from deploy.manifest import OutsideDelegate
+from pocketnas_base.errors import MissingDependencyError
 from search.data.load import load_data
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,11 +46,12 @@ def export(folder: Path, *words: object, model: str = f"{CASES}:other") -> Done:
 PIXELS = ("--test-images", "pixels.npy", "--mean", "72.9", "--std", "90")
 
 
-def test_a_module_becomes_files_and_a_bundle(folder: Path) -> None:
-    done = export(
-        folder, *PIXELS, "--calibration-images", "pixels.npy", "--precision", "fp32,int8", "--runtime", "tflite",
-        "--labels", "labels.txt", "--out", "made", "--json",
+def test_a_module_becomes_files_and_a_bundle_and_what_xnnpack_does_not_take_is_named(folder: Path) -> None:
+    words = (
+        *PIXELS, "--calibration-images", "pixels.npy", "--precision", "fp32,int8", "--runtime", "tflite",
+        "--labels", "labels.txt", "--out", "made",
     )  # fmt: skip
+    done = export(folder, *words, "--json", model=f"{CASES}:sums")
     assert done.returncode == 0, done.stderr
     printed = json.loads(done.stdout)
     assert [entry["precision"] for entry in printed] == ["fp32", "int8"]
@@ -56,7 +59,56 @@ def test_a_module_becomes_files_and_a_bundle(folder: Path) -> None:
     assert [str(file.artifact.path.relative_to(folder)) for file in files] == [entry["file"] for entry in printed]
     assert files[0].labels == tuple((folder / "labels.txt").read_text().splitlines())
     assert (folder / "made" / "MODEL_CARD.md").exists()
-    assert all(each.percent_of_time is not None for file in files for each in file.outside_delegate)
+    for file, entry in zip(files, printed, strict=True):
+        (outside,) = [one for one in entry["outside_delegate"] if one["operator"].upper() == "CUMSUM"]
+        assert outside["count"] == 1
+        assert outside["percent_of_time"] > 0
+        assert OutsideDelegate(**outside) in (file.outside_delegate or ())
+    again = export(folder, *words, model=f"{CASES}:sums")
+    share = f"{outside['percent_of_time']:.1f} % of the time here"
+    assert f"sums_int8.tflite: 1 x {outside['operator']} outside the delegate, {share}" in again.stdout
+
+
+@pytest.fixture(scope="module")
+def partly(folder: Path) -> Done:
+    """An export of which one file passes, and whose runner cannot be built."""
+    (folder / "partly" / "kotlin").mkdir(parents=True)
+    (folder / "partly" / "kotlin" / "TfliteClassifier.kt").write_text("of an older export")
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("pocketnas.outside_delegate.open_device", without_compiler)
+        return export(folder, *PIXELS, "--out", "partly", model=f"{CASES}:select_tf")
+
+
+def without_compiler(_: str) -> object:
+    raise MissingDependencyError("a C++ compiler is not installed")
+
+
+def test_a_file_that_needs_tensorflow_is_rejected_by_the_name_of_its_operator(folder: Path, partly: Done) -> None:
+    assert partly.returncode == 1
+    assert "select_tf_fp32.tflite needs a select-TF operator, FlexAtan, which" in partly.stderr.splitlines()[-1]
+    report = json.loads((folder / "partly" / "select_tf_fp32.tflite.rejected.json").read_text())
+    assert report["passed"] is False
+    assert "FlexAtan" in report["problems"][0]
+
+
+def test_the_bundle_of_a_partly_failed_export_is_that_of_the_files_that_passed(folder: Path, partly: Done) -> None:
+    assert partly.returncode == 1
+    (file,) = load_exported(folder / "partly")
+    assert file.artifact.path.name == "select_tf_fp32.pte"
+    assert "select_tf_fp32.pte" in (folder / "partly" / "MODEL_CARD.md").read_text()
+    kotlin = sorted(path.name for path in (folder / "partly" / "kotlin").iterdir())
+    assert kotlin == ["ExecutorchClassifier.kt", "build.gradle.kts"]
+
+
+def test_a_profile_that_cannot_be_had_costs_no_file(folder: Path, partly: Done) -> None:
+    warned = [line for line in partly.stderr.splitlines() if line.startswith("warning: ")]
+    assert warned == [
+        "warning: select_tf_fp32.pte: what its delegate leaves to slower kernels is not known: "
+        "a C++ compiler is not installed"
+    ]
+    (file,) = load_exported(folder / "partly")
+    assert file.outside_delegate is None
+    assert "run on slower kernels is not known" in (folder / "partly" / "MODEL_CARD.md").read_text()
 
 
 @pytest.mark.skipif(find_spec("litert_torch") is None, reason="litert-torch is not installed (extra litert-torch)")
