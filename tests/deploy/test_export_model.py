@@ -1,7 +1,10 @@
 """A network of somebody else's through every converter and precision, on real images, and what is wrong with some."""
 
+import contextlib
 import json
 import os
+import tempfile
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +30,7 @@ from search.data.dataset import ImageData
 from search.data.load import load_data
 
 MEAN_STD = Normalisation((72.9,), (90.0,))
+NOBODY = 65534
 
 
 @pytest.fixture(scope="module")
@@ -281,16 +285,40 @@ def test_an_export_that_is_interrupted_leaves_no_half_written_file(subject: Subj
     assert [file.artifact.precision for file in read_manifest(tmp_path)] == ["fp32"]
 
 
+@contextlib.contextmanager
+def as_nobody() -> Iterator[None]:
+    """Without root's right to write everywhere, where the tests run as root. Not in a process of its own: Python itself
+    may lie where nobody else can read it."""
+    if os.getuid() != 0:
+        yield
+        return
+    os.setresuid(NOBODY, NOBODY, 0)
+    try:
+        yield
+    finally:
+        os.setresuid(0, 0, 0)
+
+
 def test_a_folder_that_cannot_be_written_is_refused_before_anything_is_converted(
     subject: Subject, tmp_path: Path
 ) -> None:
-    (tmp_path / "locked").mkdir(mode=0o555)
-    if os.access(tmp_path / "locked", os.W_OK):
-        pytest.skip("this user may write everywhere")
-    with pytest.raises(InputError, match=r"locked cannot be written; name another folder"):
-        export_model(subject, tmp_path / "locked", runtimes=["tflite"])
-    with pytest.raises(InputError, match=r"deeper cannot be made: Permission denied"):
-        export_model(subject, tmp_path / "locked" / "deeper", runtimes=["tflite"])
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"file cannot be made: File exists"):
+        export_model(subject, tmp_path / "file", runtimes=["tflite"])  # has everything imported, too
+    # Not under tmp_path, into which nobody else can look.
+    with tempfile.TemporaryDirectory() as place:
+        locked, free = Path(place) / "locked", Path(place) / "free"
+        Path(place).chmod(0o755)
+        locked.mkdir(mode=0o555)
+        free.mkdir()
+        free.chmod(0o777)
+        with as_nobody():
+            assert os.access(free, os.W_OK | os.X_OK), "what is refused is not just out of reach"
+            with pytest.raises(InputError, match=r"locked cannot be written; name another folder"):
+                export_model(subject, locked, runtimes=["tflite"])
+            with pytest.raises(InputError, match=r"deeper cannot be made: Permission denied"):
+                export_model(subject, locked / "deeper", runtimes=["tflite"])
+        assert not list(locked.iterdir())
 
 
 def test_an_accuracy_that_is_lost_rejects_a_file_whose_outputs_are_close(
