@@ -8,13 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from command_line import Done, program
+from command_line import Done, program, refused
 from safetensors.torch import save_file
+from tiny_search import SPACE
 
 from deploy.export import load_exported
+from deploy.fingerprint import architecture_sha256, weights_sha256
 from deploy.manifest import OutsideDelegate
+from deploy.samples import network_sample
 from pocketnas_base.errors import MissingDependencyError
+from search.architecture import assemble
 from search.data.load import load_data
+from search.network import save_weights
 
 ROOT = Path(__file__).resolve().parents[2]
 CASES = "export_cases"
@@ -109,6 +114,28 @@ def test_a_profile_that_cannot_be_had_costs_no_file(folder: Path, partly: Done) 
     (file,) = load_exported(folder / "partly")
     assert file.outside_delegate is None
     assert "run on slower kernels is not known" in (folder / "partly" / "MODEL_CARD.md").read_text()
+
+
+def test_an_architecture_of_ours_is_exported_with_its_weights(folder: Path) -> None:
+    architecture = assemble(SPACE, [0, 1, 1, 0], "found")
+    network = network_sample(architecture, 3)
+    architecture.save(folder / "found.json")
+    save_weights(network.state_dict(), folder / "found.safetensors", {})
+    words = ("export", "-a", "found.json", *PIXELS, "--runtime", "executorch", "--out", "found", "--no-profile")
+    with contextlib.chdir(folder):
+        done = program(*words, "--weights", "found.safetensors")
+        without = refused(*words)
+        sized = refused(*words, "--weights", "found.safetensors", "--input", "1x28x28")
+        foreign = refused(*words, "--weights", "foreign.safetensors")
+    assert done.returncode == 0, done.stderr
+    (file,) = load_exported(folder / "found")
+    assert (file.name, file.input.shape, file.parity.passed) == ("found", (1, 1, 28, 28), True)
+    assert file.architecture_sha256 == architecture_sha256(architecture)
+    assert file.weights_sha256 == weights_sha256(network)
+    assert file.outside_delegate is None, "nobody looked"
+    assert "an architecture is exported with its weights: name them with --weights" in without
+    assert "an architecture knows its own input; leave --input out" in sized
+    assert "foreign.safetensors do not fit architecture found" in foreign
 
 
 @pytest.mark.skipif(find_spec("litert_torch") is None, reason="litert-torch is not installed (extra litert-torch)")
