@@ -48,6 +48,8 @@ def export_network(
     normalisation: Normalisation | None = None,
     class_names: tuple[str, ...] | None = None,
     weights_licence: str | None = None,
+    softmax: bool = False,
+    uint8_input: bool = False,
     runtimes: Sequence[Runtime] = RUNTIMES,
     precisions: Sequence[Precision] = ("fp32",),
     profiler: Profiler | None = None,
@@ -56,7 +58,8 @@ def export_network(
     """Write files of a trained network of ours, with `manifest.json`, into `out_dir`; see `export_model`.
 
     images, calibration: [N, C, H, W], uint8 pixels with the `normalisation` that training used, or float32 prepared as
-    in training. Without labels the first 256 images are used.
+    in training. Without labels the first 256 images are used. softmax: files give probabilities. uint8_input: files
+    take pixels, for which images have to be pixels.
     """
     subject = Subject(
         name=architecture.name,
@@ -69,6 +72,8 @@ def export_network(
         normalisation=normalisation,
         class_names=class_names,
         architecture=architecture,
+        softmax=softmax,
+        uint8_input=uint8_input,
         weights_licence=weights_licence,
     )
     return export_model(

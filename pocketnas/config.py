@@ -143,11 +143,22 @@ class BaselineConfig(Section):
 
 class ExportConfig(Section):
     """Which runtimes get files, in which precisions; the table's runtime and precision must be among them. precisions:
-    left out, fp32 and the table's. calibration_images: how many training images int8's ranges come from."""
+    left out, fp32 and the table's. calibration_images: how many training images int8's ranges come from. softmax: files
+    give probabilities. uint8_input: files take pixels and normalise them themselves. licence: of the weights."""
 
     runtimes: tuple[Runtime, ...] = Field(default=("tflite", "executorch"), min_length=1)
     precisions: tuple[Precision, ...] | None = Field(default=None, min_length=1)
     calibration_images: int = Field(default=128, ge=1, le=MAX_CALIBRATION_IMAGES)
+    softmax: bool = False
+    uint8_input: bool = False
+    licence: str | None = Field(default=None, min_length=1, max_length=4096)
+
+    @field_validator("licence")
+    @classmethod
+    def _licence_can_be_printed(cls, licence: str | None) -> str | None:
+        if licence is not None and not licence.isprintable():
+            raise ValueError("licence holds characters that cannot be printed")
+        return licence
 
 
 class RebenchConfig(Section):

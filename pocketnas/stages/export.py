@@ -40,6 +40,7 @@ def _export(
 ) -> list[ExportedFile]:
     from search.network import load_network
 
+    wanted = context.config.export
     training_record(context, subject.role)
     context.limit_threads()
     network = load_network(subject.architecture, subject.weights)
@@ -51,11 +52,12 @@ def _export(
             subject.deploy,
             images=data.test_images,
             labels=data.test_labels,
-            calibration=spread_over(data.train_images, context.config.export.calibration_images)
-            if calibrated
-            else None,
+            calibration=spread_over(data.train_images, wanted.calibration_images) if calibrated else None,
             normalisation=in_pixels(data),
             class_names=data.classes,
+            weights_licence=wanted.licence,
+            softmax=wanted.softmax,
+            uint8_input=wanted.uint8_input,
             runtimes=runtimes,
             precisions=precisions,
             profiler=outside_delegate,

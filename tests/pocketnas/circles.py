@@ -39,6 +39,9 @@ learning_rate = 0.1
 [baseline]
 multipliers = MULTIPLIERS
 
+[export]
+EXPORT
+
 [rebench]
 processes = PROCESSES
 """
@@ -54,9 +57,10 @@ def write_config(
     calibration: int | None = 6,
     ratio: float = 0.6,
     multipliers: str = "[0.5, 1.0]",
+    export: str = "",
 ) -> Path:
     """The configuration NAME.toml in `folder`; skips the test where there are no images. where: of the device, lines at
-    the top. calibration: networks; None leaves them to the run."""
+    the top. calibration: networks; None leaves them to the run. export: lines of its section."""
     try:
         load_data("fashion-mnist", resolution=28, channels=1, classes=10)
     except DataError as error:
@@ -69,6 +73,7 @@ def write_config(
         ("PROCESSES", processes),
         ("RATIO", ratio),
         ("MULTIPLIERS", multipliers),
+        ("EXPORT", export),
     ):
         text = text.replace(word, str(value))
     (folder / f"{name}.toml").write_text(text)

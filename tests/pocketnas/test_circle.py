@@ -14,7 +14,8 @@ from circles import command, pocketnas, write_config
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_config(tmp_path_factory.mktemp("config"))
+    export = 'softmax = true\nuint8_input = true\nlicence = "CC0-1.0"'
+    return write_config(tmp_path_factory.mktemp("config"), export=export)
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +72,14 @@ def test_the_bundle_is_measured_described_and_whole(finished: Path) -> None:
     assert "Files to ship" in (finished / "report.html").read_text()
     checked = pocketnas("check", finished / "deploy", "--no-emulate")
     assert checked.returncode == 0, checked.stdout
+
+
+def test_files_are_as_the_configuration_asks(finished: Path) -> None:
+    for folder in (finished / "deploy", finished / "baseline" / "deploy"):
+        for entry in json.loads((folder / "manifest.json").read_text())["files"]:
+            taken = entry["inputs"][0]["dtype"]
+            assert (taken, entry["softmax"], entry["weights_licence"]) == ("uint8", True, "CC0-1.0")
+    assert "CC0-1.0" in (finished / "deploy" / "MODEL_CARD.md").read_text()
 
 
 def test_predict_and_bench_read_what_the_run_wrote(finished: Path) -> None:

@@ -111,6 +111,8 @@ def test_every_example_can_be_read(path: Path) -> None:
             '[export]\nruntimes = ["executorch"]\n[search]',
             "export.runtimes must hold the table's runtime, tflite",
         ),
+        ("[search]", '[export]\nlicence = ""\n[search]', "export.licence: String should have at least 1 character"),
+        ("[search]", '[export]\nlicence = "a\\u001bb"\n[search]', "licence holds characters that cannot be printed"),
         ("[search]", "[baseline]\nmultipliers = [0]\n[search]", "baseline.multipliers.0: Input should be greater"),
         ("[search]", "[baseline]\nmultipliers = []\n[search]", "baseline.multipliers: Tuple should have at least 1"),
         ("[train]\nsteps = 10", "[train]\nsteps = 10\ndropout = 1.0", "train.dropout: Input should be less than 1"),
