@@ -96,6 +96,7 @@ def test_predict_and_bench_read_what_the_run_wrote(finished: Path) -> None:
     assert all(result["floor_ms"] > 0 and result["median_ms"] > 0 for result in results)
 
 
+@pytest.mark.slow
 def test_a_run_killed_in_search_and_in_training_ends_as_one_that_was_not(
     finished: Path, config: Path, tmp_path: Path
 ) -> None:
@@ -119,6 +120,7 @@ def test_a_run_killed_in_search_and_in_training_ends_as_one_that_was_not(
         assert (run / name).read_bytes() == (finished / name).read_bytes(), name
 
 
+@pytest.mark.slow
 def test_ctrl_c_says_one_line_and_the_run_goes_on_where_it_was(config: Path, tmp_path: Path) -> None:
     process = start(config, tmp_path)
     database = tmp_path / "tiny" / "samples.sqlite"
