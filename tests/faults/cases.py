@@ -61,7 +61,7 @@ class Size:
 
 
 FULL = Size({"adb-shell": 44, "adb": 22}, {"adb-shell": 60, "adb": 26}, aimed=4, accident=3, session_accident=6)
-QUICK = Size({"adb-shell": 4, "adb": 1}, {"adb-shell": 3, "adb": 2}, aimed=1, accident=1, session_accident=1)
+QUICK = Size({"adb-shell": 3, "adb": 1}, {"adb-shell": 2, "adb": 1}, aimed=1, accident=1, session_accident=1)
 
 _AIMED_KINDS: tuple[Kind, ...] = ("corrupt unseen", "duplicate", "corrupt unseen")
 # Accidents that happen while a runner measures.

@@ -10,7 +10,7 @@ from faults.cases import FULL, QUICK, Size
 from faults.verdicts import Result
 
 LEAST_FAULTS = 500
-LEAST_QUICK_FAULTS = 80
+LEAST_QUICK_FAULTS = 75
 
 
 def campaign(size: Size, capsys: pytest.CaptureFixture[str]) -> list[Result]:
