@@ -128,7 +128,7 @@ class RunnerProcess(RoundProcess):
         command = (*self._runner.command, place)
         with self._device.transport.stream(command, silence_s=silence_s, max_line_bytes=MAX_LINE_BYTES) as lines:
             failures = self._store_lines(lines, process)
-        workspace.discard(place)
+        workspace.discard([plan])
         return failures
 
     def _write_plan(self, paths: dict[str, str], scratch: Path) -> KnownFile:

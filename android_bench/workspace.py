@@ -61,8 +61,8 @@ class Workspace(Protocol):
         """The files, by sha256, that are no longer what was placed. paths: as `place` returns them."""
         ...
 
-    def discard(self, path: str) -> None:
-        """Forget a file that was placed and is not needed again."""
+    def discard(self, files: Collection[KnownFile]) -> None:
+        """Forget files that were placed and are not needed again."""
         ...
 
     def install(self, runtime: Runtime) -> InstalledRunner:
@@ -91,8 +91,8 @@ class LocalWorkspace:
         del paths
         return set()
 
-    def discard(self, path: str) -> None:
-        """It is the host's own file: it stays."""
+    def discard(self, files: Collection[KnownFile]) -> None:
+        """They are the host's own: they stay."""
 
     def install(self, runtime: Runtime) -> InstalledRunner:
         runner = build_runner(runtime, say=self._say)

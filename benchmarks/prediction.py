@@ -12,7 +12,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,6 @@ from record import write_figures
 
 from android_bench.device import Device
 from android_bench.job import Job
-from android_bench.protocol import networks_on
 from android_bench.store import SampleStore
 from deploy.export import export_untrained
 from latency.predict import predict
@@ -31,7 +30,7 @@ from pocketnas.cache import operator_cache
 from pocketnas.calibrating import Budget, calibrated
 from pocketnas.config import TableConfig
 from pocketnas.console import progress_bar
-from pocketnas.like_table import SEEDS_APART, measure_like_table
+from pocketnas.like_table import NetworkJob, measure_networks_like_table
 from pocketnas.measuring import measure_table, operator_jobs, to_row
 from pocketnas_base.artifact import PRECISIONS, RUNTIMES
 from search.architecture import Architecture
@@ -135,34 +134,28 @@ def take(
         for number, net in enumerate(networks):
             progress(number, count, net.name)
             file = export_untrained(net, folder, runtime=config.runtime, precision=config.precision)
-            whole.append(Job(net.name, file))
-    usual = networks_on(device)
-    protocol = replace(
-        usual,
-        processes=budget.processes or usual.processes,
-        threads=config.threads,
-        cores=table.info.cores,
-        sentinel_every=8,
-    )
-    ops = [op for net in networks for op in net.ops]
+            whole.append(NetworkJob(Job(net.name, file), net.ops))
     measured, drifts = {}, {}
-    with part("networks"), SampleStore.open(folder / "networks.sqlite") as store:
-        for number, batch in enumerate(batched(whole, NETWORKS_A_SESSION)):
-            # Another seed is another session: the table's operators are measured anew in each.
-            own = replace(protocol, seed=protocol.seed + SEEDS_APART * number)
-            with progress_bar("networks") as progress:
-                session = measure_like_table(
-                    table, device, batch, ops, own, store, tolerated=tolerated, progress=progress
-                )
-            for job in batch:
-                measured[job.id] = to_row(session.summaries[job.id]).latency_ms
-                drifts[job.id] = session.drift_percent
+    with (
+        part("networks"),
+        SampleStore.open(folder / "networks.sqlite") as store,
+        progress_bar("networks") as progress,
+    ):
+        sessions = measure_networks_like_table(
+            table,
+            device,
+            whole,
+            store,
+            a_session=NETWORKS_A_SESSION,
+            processes=budget.processes,
+            tolerated=tolerated,
+            progress=progress,
+        )
+        for batch, session in sessions:
+            for each in batch:
+                measured[each.job.id] = to_row(session.summaries[each.job.id]).latency_ms
+                drifts[each.job.id] = session.drift_percent
     return Taken(table, networks, measured, drifts, seconds)
-
-
-def batched(jobs: list[Job], size: int) -> list[list[Job]]:
-    """In order, so many each."""
-    return [jobs[at : at + size] for at in range(0, len(jobs), size)]
 
 
 def report(taken: Taken) -> dict[str, object]:

@@ -18,7 +18,7 @@ from latency.correction import (
     share_terms,
 )
 from latency.opspec import OpSpec
-from latency.predict import operator_ms
+from latency.predict import operator_ms, sum_ms
 from latency.table import LatencyTable
 from pocketnas_base.errors import InputError
 
@@ -88,7 +88,7 @@ def calibrate(
     for network in networks:
         table.require(network.ops, needed_by=f"network {network.name}")
     most_terms = len(networks) // NETWORKS_PER_TERM
-    sums = [_sum_ms(table, network.ops) for network in networks]
+    sums = [sum_ms(table, network.ops) for network in networks]
     by_turns = sorted(set(range(len(networks))) - {int(np.argmin(sums)), int(np.argmax(sums))})
     kinds = [kind for kind in get_args(CorrectionKind) if _terms_of(table, kind) <= most_terms]
     plain, scale, *richer = [_fit(table, networks, kind, by_turns) for kind in kinds]
@@ -104,8 +104,8 @@ def calibrate(
         + max(SAME_STATE_PERCENT, abs(drift_percent or 0.0)),
         tried={fit.kind: 100 * fit.residual for fit in (plain, scale, *richer)},
         networks=tuple(
-            _record(network, sum_ms, left_out.get(number))
-            for number, (network, sum_ms) in enumerate(zip(networks, sums, strict=True))
+            _record(network, plain_ms, left_out.get(number))
+            for number, (network, plain_ms) in enumerate(zip(networks, sums, strict=True))
         ),
         drift_percent=drift_percent,
         date_utc=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -185,15 +185,11 @@ def _terms(table: LatencyTable, ops: Sequence[OpSpec], kind: CorrectionKind, nam
     return [total[name] for name in names]
 
 
-def _sum_ms(table: LatencyTable, ops: Sequence[OpSpec]) -> float:
-    return table.invocation_ms + sum(operator_ms(table, op) for op in ops)
-
-
-def _record(network: MeasuredNetwork, sum_ms: float, left_out_error: float | None) -> CalibrationNetwork:
+def _record(network: MeasuredNetwork, plain_ms: float, left_out_error: float | None) -> CalibrationNetwork:
     return CalibrationNetwork(
         name=network.name,
         ops=tuple(op.key for op in network.ops),
-        sum_ms=sum_ms,
+        sum_ms=plain_ms,
         left_out_ms=None if left_out_error is None else network.latency_ms * (1 + left_out_error),
         measured_ms=network.latency_ms,
         high_ms=network.high_ms,

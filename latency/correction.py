@@ -40,7 +40,7 @@ class CalibrationNetwork(BaseModel):
 class Calibration(BaseModel):
     """How a table's sums become the latencies of whole networks.
 
-    kind: which correction earned its place (see `terms_of`). coefficients: one per term of it.
+    kind: which correction earned its place (see `operator_terms`). coefficients: one per term of it.
     residual_percent: root mean square of the relative errors on networks that were left out of the fit, one by one.
     half_width_percent: half of the 95 % interval of a prediction, relative to it; what the device's state may differ by
     is in it.

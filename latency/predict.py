@@ -48,6 +48,11 @@ def operator_ms(table: LatencyTable, op: OpSpec, place: int | None = None) -> fl
     return row.latency_ms if table.info.rows == "share" else row.latency_ms - table.invocation_ms
 
 
+def sum_ms(table: LatencyTable, ops: Sequence[OpSpec]) -> float:
+    """The plain sum of a chain's rows, in ms: one invocation and what each operator adds to it, nothing corrected."""
+    return table.invocation_ms + sum(operator_ms(table, op, place) for place, op in enumerate(ops))
+
+
 def predicted_ms(table: LatencyTable, op: OpSpec, place: int | None = None) -> float:
     """What `op` is predicted to add to a network, in ms: `operator_ms`, corrected by the table's calibration."""
     own_ms, calibration = operator_ms(table, op, place), table.info.calibration
@@ -65,7 +70,7 @@ def predict(table: LatencyTable, ops: Sequence[OpSpec]) -> Prediction:
     constant = constant_ms(table)
     blocks = tuple(BlockLatency(op, predicted_ms(table, op, place)) for place, op in enumerate(ops))
     total = constant + sum(block.latency_ms for block in blocks)
-    plain = table.invocation_ms + sum(operator_ms(table, op, place) for place, op in enumerate(ops))
+    plain = sum_ms(table, ops)
     calibration = table.info.calibration
     if calibration is not None:
         half = total * calibration.half_width_percent / 100

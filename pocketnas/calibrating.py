@@ -1,25 +1,22 @@
 """Calibrating a table: whole networks of its space, measured on its device, until more of them would not pay."""
 
 import tempfile
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
 
 from android_bench.device import Device
 from android_bench.job import Job
-from android_bench.protocol import networks_on
 from android_bench.store import SampleStore
 from deploy.export import export_untrained
 from latency.calibrate import MIN_NETWORKS, MeasuredNetwork, calibrate, worth_more
 from latency.correction import MAX_NETWORKS, Calibration
-from latency.opspec import OpSpec
 from latency.table import OWN_RUNNER, LatencyTable
-from pocketnas.like_table import SEEDS_APART, measure_like_table
+from pocketnas.like_table import NetworkJob, measure_networks_like_table
 from pocketnas.space_costs import costs_of
 from pocketnas_base.errors import InputError
 from pocketnas_base.progress import Progress
-from search.architecture import Architecture
 from search.layout import Space
 from search.sampling import spread_networks
 
@@ -98,47 +95,34 @@ def _measure(
     info = table.info
     assert info.runtime is not None  # a measured table says all of these
     assert info.precision is not None
-    assert info.threads is not None
     assert info.seed is not None
     networks = spread_networks(space, costs_of(table, space), count, info.seed, name="calibration")
-    measured: list[MeasuredNetwork] = []
-    drifts: list[float] = []
-    for start in range(0, len(networks), FIRST):
-        batch, jobs = networks[start : start + FIRST], dict[str, Job]()
-        for network in batch:
-            progress(len(measured) + len(jobs), len(networks), f"exporting {network.name}")
-            file = export_untrained(network, exports, runtime=info.runtime, precision=info.precision, seed=info.seed)
-            # One store may hold the networks of several tables, and a name there belongs to one file.
-            jobs[network.name] = Job(f"{network.name}-{info.runtime}-{info.precision}", file)
-        usual = networks_on(device)
-        protocol = replace(
-            usual,
-            processes=budget.processes or usual.processes,
-            threads=info.threads,
-            cores=info.cores,
-            sentinel_every=8,
-            seed=info.seed + SEEDS_APART * (start // FIRST),
+    jobs = []
+    for number, network in enumerate(networks):
+        progress(number, len(networks), f"exporting {network.name}")
+        file = export_untrained(network, exports, runtime=info.runtime, precision=info.precision, seed=info.seed)
+        # One store may hold the networks of several tables, and a name there belongs to one file.
+        jobs.append(NetworkJob(Job(f"{network.name}-{info.runtime}-{info.precision}", file), network.ops))
+    rows, drifts = [], []
+    with SampleStore.open(samples) as store:
+        sessions = measure_networks_like_table(
+            table,
+            device,
+            jobs,
+            store,
+            a_session=FIRST,
+            processes=budget.processes,
+            tolerated=tolerated,
+            progress=progress,
         )
-        with SampleStore.open(samples) as store:
-            taken = measure_like_table(
-                table,
-                device,
-                list(jobs.values()),
-                _operators(batch),
-                protocol,
-                store,
-                tolerated=tolerated,
-                progress=progress,
-            )
-        drifts.append(taken.drift_percent)
-        for network in batch:
-            row = taken.at_table_time(jobs[network.name].id)
-            measured.append(MeasuredNetwork(network.name, network.ops, row.latency_ms, row.high_ms))
+        for batch, taken in sessions:
+            drifts.append(taken.drift_percent)
+            rows += [taken.at_table_time(each.job.id) for each in batch]
+    measured = [
+        MeasuredNetwork(network.name, network.ops, row.latency_ms, row.high_ms)
+        for network, row in zip(networks, rows, strict=True)
+    ]
     return calibrate(table, measured, drift_percent=median(drifts))
-
-
-def _operators(networks: Sequence[Architecture]) -> list[OpSpec]:
-    return list(dict.fromkeys(op for network in networks for op in network.ops))
 
 
 def describe(calibration: Calibration) -> str:

@@ -1,6 +1,6 @@
 """Whole networks measured beside some of the table's operators, witnesses that the device is what it was."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
@@ -8,11 +8,12 @@ from typing import Any
 from android_bench.device import Device
 from android_bench.job import Job
 from android_bench.latencies import latencies, readings
-from android_bench.protocol import Protocol, operators_on
+from android_bench.protocol import Protocol, networks_on, operators_on
 from android_bench.reading import Reading
 from android_bench.session import measure
 from android_bench.statistics import Summary
 from android_bench.store import SampleStore
+from android_bench.workspace import KnownFile
 from deploy.operators import export_operators
 from latency.calibrate import SAME_STATE_PERCENT
 from latency.opspec import OpSpec
@@ -27,8 +28,8 @@ from pocketnas_base.progress import Progress
 
 WITNESSES = 5
 SESSIONS = 6
-SEEDS_APART = 100
-"""Between sessions that must not be one: networks that are measured later have witnesses of their own time."""
+# Between the seeds of sessions that must not be one, which are repeated with the seeds between.
+_SEEDS_APART = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,3 +102,47 @@ def measure_like_table(
             break
     assert best is not None
     return best
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkJob:
+    """A whole network to measure. ops: its operators."""
+
+    job: Job
+    ops: Sequence[OpSpec]
+
+
+def measure_networks_like_table(
+    table: LatencyTable,
+    device: Device,
+    networks: Sequence[NetworkJob],
+    store: SampleStore,
+    *,
+    a_session: int,
+    processes: int | None = None,
+    tolerated: Collection[str] = (),
+    progress: Progress,
+) -> Iterator[tuple[Sequence[NetworkJob], LikeTable]]:
+    """Measure many networks, `a_session` at a time, each session with witnesses of its own time; what was measured in
+    it, with its networks. They are removed from the device when their session ends: a phone has no room for all.
+
+    processes: fresh ones for each network; None leaves that to the device. Raises what `measure_like_table` does.
+    """
+    info, usual = table.info, networks_on(device)
+    assert info.threads is not None  # a measured table says both
+    assert info.seed is not None
+    for number, start in enumerate(range(0, len(networks), a_session)):
+        batch = networks[start : start + a_session]
+        protocol = replace(
+            usual,
+            processes=processes or usual.processes,
+            threads=info.threads,
+            cores=info.cores,
+            sentinel_every=8,
+            seed=info.seed + _SEEDS_APART * number,
+        )
+        jobs = [network.job for network in batch]
+        ops = list(dict.fromkeys(op for network in batch for op in network.ops))
+        taken = measure_like_table(table, device, jobs, ops, protocol, store, tolerated=tolerated, progress=progress)
+        device.workspace.discard([KnownFile(job.artifact.path, job.artifact.sha256) for job in jobs])
+        yield batch, taken

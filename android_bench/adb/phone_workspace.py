@@ -1,7 +1,6 @@
 """The folder on a phone where models and runners lie, addressed by content."""
 
 from collections.abc import Callable, Collection, Mapping
-from pathlib import PurePosixPath
 
 from android_bench.adb.phone_transport import PhoneTransport
 from android_bench.adb.supervisor import DEVICE_FOLDER
@@ -44,10 +43,10 @@ class PhoneWorkspace:
         found = self._transport.sha256(list(paths.values()))
         return {sha256 for sha256, path in paths.items() if found.get(path) != sha256}
 
-    def discard(self, path: str) -> None:
-        if PurePosixPath(path).parent != PurePosixPath(BLOBS):
-            raise ValueError(f"{path} was not placed here")
-        self._transport.run(("rm", "-f", path), timeout_s=_TIMEOUT_S)
+    def discard(self, files: Collection[KnownFile]) -> None:
+        paths = sorted({f"{BLOBS}/{file.sha256}" for file in files})
+        if paths:
+            self._transport.run(("rm", "-f", *paths), timeout_s=_TIMEOUT_S)
 
     def install(self, runtime: Runtime) -> InstalledRunner:
         bundle = build_bundle(runtime, self._abi, say=self._say)

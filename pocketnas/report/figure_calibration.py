@@ -31,7 +31,8 @@ def calibration_figure(calibration: Calibration) -> Figure:
 
 def _errors(calibration: Calibration, width: int) -> Markup:
     networks, half = calibration.networks, calibration.half_width_percent
-    errors = [_off(ms, network) for network in networks for ms in (network.sum_ms, network.left_out_ms) if ms]
+    stated = [(ms, network) for network in networks for ms in (network.sum_ms, network.left_out_ms)]
+    errors = [_off(ms, network) for ms, network in stated if ms is not None]
     most = 1.1 * max(half, *map(abs, errors))
     times = [network.measured_ms for network in networks]
     reach = 0.06 * (max(times) - min(times)) or 0.1 * max(times)

@@ -11,6 +11,7 @@ from circles import write_config
 from lookalike.fixtures import AdbKey
 from lookalike.lookalike import Lookalike
 
+from android_bench.store import SampleStore
 from latency.table import LatencyTable
 
 WHERE = """device = "pixel"
@@ -47,3 +48,10 @@ def test_the_whole_circle_runs_on_a_phone_and_leaves_it_as_it_was(
     assert environment["device"]["os_version"] == "Android 14"
     assert phone.setting("system.screen_brightness") == brightness
     assert phone.processes() == []
+    with SampleStore.open(run / "samples.sqlite") as store:
+        taken = [reading for session in store.sessions() for reading in store.readings(session.key)]
+    networks = {each.artifact_sha256 for each in taken if each.job_id.startswith("calibration-")}
+    assert networks
+    left = {file.name for file in phone.path("/data/local/tmp/pocketnas/blobs").iterdir()}
+    assert left
+    assert networks.isdisjoint(left)

@@ -33,6 +33,7 @@ from android_bench.reading import Reading
 from android_bench.results import ProfileLine
 from android_bench.session import measure
 from android_bench.store import SampleStore
+from android_bench.workspace import KnownFile
 from pocketnas_base.errors import MeasurementError
 
 FOLDER = "/data/local/tmp/pocketnas"
@@ -126,6 +127,11 @@ def test_both_runtimes_are_measured_and_the_phone_is_as_before(
     again = At(0, lambda: None)
     assert measure(device, jobs, quick, store, tolerated=CALM, progress=again) == key
     assert (again.seen, len(rows(store))) == (0, 14)
+    gone, *stay = [job.artifact for job in jobs]
+    device.workspace.discard([KnownFile(gone.path, gone.sha256)])
+    left = {file.name for file in phone.path(f"{FOLDER}/blobs").iterdir()}
+    assert gone.sha256 not in left
+    assert left >= {artifact.sha256 for artifact in stay}
 
 
 def test_either_way_to_a_phone_measures(
