@@ -9,10 +9,10 @@ times, in the given order, and states the median over its processes' medians wit
 
 How many processes it needs for an interval as narrow as ours is read off its own processes: for p up to as many as
 there are, the interval of the median of p of them is the bootstrap's (p draws, with replacement, of all that were
-measured). A model that was run twice as often as it needs is run no more. Nothing is extrapolated: a model whose
-interval stays wider counts with the --rounds processes that it had, and the ratio is then a lower bound; how many those
-are is printed. The same is done for common practice with our own figure, the lowest of the medians, in place of the
-median.
+measured; both figures are order statistics of the draws, of which the bootstrap's distribution is known exactly). A
+model that was run twice as often as it needs is run no more. Nothing is extrapolated: a model whose interval stays
+wider counts with the --rounds processes that it had, and the ratio is then a lower bound; how many those are is
+printed. The same is done for common practice with our own figure, the lowest of the medians, in place of the median.
 """
 
 import argparse
@@ -26,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 from places import add_device_arguments, opened_device, tolerated_on
 from record import write_figures
+from scipy.stats import binom
 
 from android_bench.device import Device
 from android_bench.job import Job
@@ -48,11 +49,10 @@ from search.space import load_space
 RUNS = 50
 # Fewer than usual, in its favour: benchmark_model warms up for half a second.
 WARM_UP_RUNS = 5
-RESAMPLES = 2000
 ROUNDS_BETWEEN_LOOKS = 10
 SILENCE_S = 120.0
 
-Interval = Callable[[NDArray[np.float64]], float]
+Interval = Callable[[NDArray[np.float64], NDArray[np.int64]], NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -201,15 +201,22 @@ def median_of_one(command: tuple[str, ...], device: Device) -> float:
     return float(np.median(line.samples_ns))
 
 
-def median_width(medians: NDArray[np.float64]) -> float:
-    """The bootstrap's 95 % interval of the median of each row of draws, as a share of the median of all."""
-    low, high = np.percentile(np.median(medians, axis=1), [2.5, 97.5])
-    return float((high - low) / np.median(medians))
+def median_width(medians: NDArray[np.float64], counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The 95 % interval of the median of so many draws (the lower of the middle two where they are even), as a share of
+    the median of all. It is the k-th lowest or a lower one where at least half of the draws are of the k lowest."""
+    ranks = np.arange(1, len(medians) + 1) / len(medians)
+    at_most = binom.sf(((counts + 1) // 2 - 1)[:, None], counts[:, None], ranks)
+    low, high = (np.argmax(at_most >= share, axis=1) for share in (0.025, 0.975))
+    in_order = np.sort(medians)
+    return np.asarray((in_order[high] - in_order[low]) / np.median(medians))
 
 
-def lowest_width(medians: NDArray[np.float64]) -> float:
-    """How far above the lowest of all the lowest of a row of draws may be (97.5th percentile), as a share of it."""
-    return float(np.percentile(medians.min(axis=1), 97.5) / medians.min() - 1)
+def lowest_width(medians: NDArray[np.float64], counts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """How far above the lowest of all the lowest of so many draws may be (97.5th percentile), as a share of it. It is
+    the k-th lowest or a lower one unless all draws are above that."""
+    ranks = np.arange(1, len(medians) + 1) / len(medians)
+    high = np.argmax(1 - (1 - ranks) ** counts[:, None] >= 0.975, axis=1)
+    return np.asarray(np.sort(medians)[high] / medians.min() - 1)
 
 
 def compared(name: str, ours: Ours, common: Common, width: Interval) -> dict[str, float]:
@@ -227,11 +234,9 @@ def compared(name: str, ours: Ours, common: Common, width: Interval) -> dict[str
 
 def processes_needed(medians: NDArray[np.float64], wanted: float, width: Interval) -> int | None:
     """The fewest processes whose interval is no wider than `wanted`; None where all of them do not reach it."""
-    generator = np.random.default_rng(0)
-    for count in range(1, len(medians) + 1):
-        if width(generator.choice(medians, (RESAMPLES, count))) <= wanted:
-            return count
-    return None
+    counts = np.arange(1, len(medians) + 1)
+    enough = counts[width(medians, counts) <= wanted]
+    return int(enough[0]) if len(enough) else None
 
 
 if __name__ == "__main__":
