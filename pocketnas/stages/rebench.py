@@ -84,7 +84,7 @@ def run(context: RunContext) -> str:
             figures[file.artifact.path.name] = device_latency(device, protocol.on(device), row, own, promise, reasons)
     _save(rows, directory.rebench)
     _into_manifest(context, figures)
-    return ", ".join(f"{row['name']} {row['runtime']} {row['latency_ms']:.3f} ms" for row in rows)
+    return ", ".join(f"{row['name']} {row['runtime']} {row['precision']} {row['latency_ms']:.3f} ms" for row in rows)
 
 
 def _protocol(context: RunContext, device: Device) -> Protocol:
