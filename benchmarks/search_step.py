@@ -234,13 +234,10 @@ def train(forward: Callable[[], Tensor], labels: Tensor, optimizer: torch.optim.
 
 def forward_all(supernet: Supernet, x: Tensor, p: Tensor) -> Tensor:
     """The supernet without binarisation: every candidate runs, outputs are weighed by p (One-Shot, DARTS)."""
-    for op in supernet.before:
-        x = op(x)
-    for edge, candidates in enumerate(supernet.edges):
-        x = sum_of([p[edge, index] * op(x) for index, op in enumerate(candidates)])
-    for op in supernet.after:
-        x = op(x)
-    return x
+    return supernet.walk(
+        x,
+        lambda edge, inner: sum_of([p[edge, index] * op(inner) for index, op in enumerate(supernet.candidates(edge))]),
+    )
 
 
 def sum_of(outputs: Sequence[Tensor]) -> Tensor:

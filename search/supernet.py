@@ -18,7 +18,7 @@ class Supernet(nn.Module):
         self.before = nn.ModuleList(build_operator(op) for op in space.before)
         self.edges = nn.ModuleList(nn.ModuleList(build_operator(op) for op in edge.candidates) for edge in space.edges)
         self.after = nn.ModuleList(build_operator(op, dropout=dropout) for op in space.after)
-        self._connections = [place.inputs for place in space.places]
+        self.connections = [place.inputs for place in space.places]
         self._searched = [isinstance(place.content, Edge) for place in space.places]
 
     def candidates(self, edge: int) -> nn.ModuleList:
@@ -31,6 +31,12 @@ class Supernet(nn.Module):
         """The operator module of one candidate at one edge."""
         return self.candidates(edge)[index]
 
+    def along(self, path: Sequence[int]) -> list[nn.Module]:
+        """The operator modules of candidate path[e] at each edge e and of all that is fixed, in the order they run."""
+        fixed = iter([*self.before, *self.after])
+        chosen = iter([self.candidate(edge, index) for edge, index in enumerate(path)])
+        return [next(chosen) if searched else next(fixed) for searched in self._searched]
+
     def walk(self, x: Tensor, block: Callable[[int, Tensor], Tensor]) -> Tensor:
         """Images [N, C, r, r] to logits [N, classes], where block(e, x) stands for what edge e does to its input x."""
         fixed, edges = iter([*self.before, *self.after]), iter(range(len(self.edges)))
@@ -41,7 +47,7 @@ class Supernet(nn.Module):
             out: Tensor = next(fixed)(*values)
             return out
 
-        return walk(x, self._connections, run)
+        return walk(x, self.connections, run)
 
     def forward(self, x: Tensor, path: Sequence[int]) -> Tensor:
         """Images [N, C, r, r] through candidate path[e] at each edge e, to logits [N, classes]."""

@@ -3,11 +3,12 @@
 Guo et al., Single Path One-Shot NAS, ECCV 2020: weights first, every path alike; the search comes after.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
 
-from pocketnas_base.errors import InputError
+from pocketnas_base.errors import InputError, PocketNASError
 from search.network import channels_last
 from search.path_order import FairPaths, uniform_probabilities
 from search.schedule import cosine
@@ -64,7 +65,8 @@ class OneShot:
         )
 
     def train_step(self, number: int, ledger: Ledger) -> tuple[Ledger, dict[str, float] | None]:
-        """Train one path on one batch; a point of the curve now and then."""
+        """Train one path on one batch; a point of the curve now and then. Raises PocketNASError when the loss is no
+        number."""
         images, labels = self.problem.weight_batches.at(number)
         rate = cosine(self.settings.learning_rate, number, self.settings.steps)
         path = self._paths.path(number, self._uniform)
@@ -72,8 +74,14 @@ class OneShot:
         ledger = ledger.plus(images_trained=len(labels))
         if number % max(1, self.settings.steps // POINTS_PER_CURVE):
             return ledger, None
+        loss = float(result.loss)
+        if not math.isfinite(loss):
+            raise PocketNASError(
+                f"one-shot supernet: the loss is no number any more at step {number}; give a lower "
+                "warmup_learning_rate, or a clip_norm"
+            )
         accuracy = float((result.logits.argmax(1) == labels).float().mean())
-        return ledger, {"loss": float(result.loss), "accuracy": accuracy, "learning_rate": rate}
+        return ledger, {"loss": loss, "accuracy": accuracy, "learning_rate": rate}
 
     def score(self, choices: tuple[int, ...], ledger: Ledger) -> tuple[Ledger, float]:
         """Held-out top-1 of a path in percent, with inherited weights."""

@@ -4,19 +4,26 @@ import copy
 from collections.abc import Sequence
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from search.batch_norm import recalibrate
 from search.seeds import seeded
 from search.strategies.problem import Problem
 from search.supernet import Supernet
 from search.training import logits_of, top1
+from search.wiring import walk
 
 
-def inherited(supernet: Supernet, choices: Sequence[int]) -> nn.Sequential:
-    """A network of its own with copies of the supernet's weights along one path; images to logits."""
-    along = [supernet.candidate(edge, index) for edge, index in enumerate(choices)]
-    return nn.Sequential(*(copy.deepcopy(op) for op in (*supernet.before, *along, *supernet.after)))
+class Inherited(nn.Module):
+    """A network of its own with copies of the supernet's weights along one path: images [N, C, r, r] to logits."""
+
+    def __init__(self, supernet: Supernet, choices: Sequence[int]) -> None:
+        super().__init__()
+        self.ops = nn.ModuleList(copy.deepcopy(op) for op in supernet.along(choices))
+        self._connections = supernet.connections
+
+    def forward(self, x: Tensor) -> Tensor:
+        return walk(x, self._connections, lambda number, *values: self.ops[number](*values))
 
 
 class Scorer:
@@ -35,13 +42,11 @@ class Scorer:
     @property
     def images_each(self) -> int:
         """Images that one score costs; the recalibration's come in whole batches."""
-        size = self._batches.batch_size
-        batches = max(1, min(self._recalibration_images, len(self._batches.indices)) // size)
-        return batches * size + len(self._images)
+        return self._batches.unaugmented_count(self._recalibration_images) + len(self._images)
 
-    def network(self, supernet: Supernet, choices: Sequence[int]) -> nn.Sequential:
+    def network(self, supernet: Supernet, choices: Sequence[int]) -> Inherited:
         """The path as a network of its own, recalibrated, in evaluation mode. The supernet is left as it was."""
-        network = inherited(supernet, choices)
+        network = Inherited(supernet, choices)
         recalibrate(network, self._batches.unaugmented(self._recalibration_images))
         return network.eval()
 

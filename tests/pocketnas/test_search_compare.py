@@ -8,10 +8,13 @@ from typing import Any
 import pytest
 import torch
 from command_line import program, refused
-from small_runs import write_run
+from small_runs import CONFIG, made_up_table, write_images, write_run
 
 from pocketnas.commands.search_compare import compare_searches
 from pocketnas.searches.names import METHODS
+from pocketnas.space_costs import costs_of
+from search.architecture import Architecture
+from search.space import load_space
 
 SEARCHED = [name for name in METHODS if name != "mobilenet-v2"]
 
@@ -111,6 +114,40 @@ def test_a_comparison_killed_again_and_again_ends_as_one_that_was_not(
     ended, (folder, document) = json.loads(capsys.readouterr().out), compared
     same = json.loads(json.dumps(without_seconds(ended)).replace(str(tmp_path), str(folder)))
     assert same == without_seconds(document)
+
+
+TREES = """
+name = "trees"
+resolution = 16
+image_channels = 1
+classes = 4
+pyramid = { stem = 4, alpha = 4, blocks = [1, 1], bottleneck = 2 }
+tree = { branches = 2, depth = 1, operators = ["sepconv_3x3", "avgpool_3x3", "maxpool_3x3", "identity"] }
+"""
+
+
+@pytest.mark.parametrize("words", [("compare", "--methods", "evolution"), ("--targets", "TARGET")], ids=lambda w: w[0])
+def test_tree_cells_are_searched_by_a_supernets_weights_too(tmp_path: Path, words: tuple[str, ...]) -> None:
+    (tmp_path / "trees.toml").write_text(TREES)
+    space = load_space(str(tmp_path / "trees.toml"))
+    table = made_up_table(space)
+    table.save(tmp_path / "table.parquet")
+    write_images(tmp_path / "images")
+    text = CONFIG.replace("SPACE", str(tmp_path / "trees.toml")).replace("DATA", str(tmp_path / "images"))
+    config = tmp_path / "config.toml"
+    config.write_text(text.replace("TABLE", str(tmp_path / "table.parquet")))
+    target = f"{0.9 * costs_of(table, space).latency_ms([0] * len(space.edges)):.6f}"
+    given = [target if word == "TARGET" else word for word in words]
+    where = (config, "--runs", tmp_path / "runs")
+    call = ("search", *given, *where) if words[0] == "compare" else ("search", *where, *given)
+    done = program(*call, "--json")
+    assert done.returncode == 0, done.stderr
+    found = [
+        Architecture.load(path)
+        for path in (tmp_path / "runs" / "small").rglob("*/*.json")
+        if '"ops"' in path.read_text()
+    ]
+    assert [net.inputs for net in found] == [space.inputs]
 
 
 def test_without_the_table_or_the_device_the_family_is_left_out_aloud(tmp_path: Path) -> None:
