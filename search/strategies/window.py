@@ -1,5 +1,6 @@
 """Architectures drawn at random among those whose predicted latency lies in a window."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -7,8 +8,12 @@ import numpy as np
 from latency.predict import CostModel
 from pocketnas_base.errors import InputError
 
-BINS = 4000
+BINS, BINS_AN_EDGE = 4000, 25
+"""Steps of latency between the cheapest network and the window's top: so many at least, and so many for each edge."""
+
 TRIES = 1000
+GOLDEN = (5**0.5 - 1) / 2
+"""Its multiples, whole parts left out, fill 0 to 1 evenly."""
 
 Rows = Sequence[Sequence[float]]
 
@@ -18,8 +23,8 @@ class WindowSampler:
 
     Where the window is narrow or far out, drawing until one fits would take forever: of evenly drawn networks of the
     published mobile space less than one in a hundred meets its published target. Forward sums of probability over
-    latency, in `BINS` steps rounded upward, then backward draws give the conditional distribution up to that rounding;
-    the window itself is kept exactly.
+    latency in steps, then backward draws from the window and from as much beside it as rounding may have moved across
+    its ends; what turns out to lie beside it is thrown away.
     Raises InputError when no architecture lies in the window.
     """
 
@@ -36,23 +41,30 @@ class WindowSampler:
                 f"no architecture of this space is predicted to take {high_ms:.4f} ms or less: the cheapest takes "
                 f"{least_ms:.4f} ms"
             )
-        width = (high_ms - least_ms) / BINS or 1.0
+        edges = len(floors)
+        bins = max(BINS, BINS_AN_EDGE * edges)
+        width = (high_ms - least_ms) / bins or 1.0
+        # A cost is off by less than a step, its standard deviation is half a step at most: this is four of a sum's.
+        margin = math.ceil(2 * edges**0.5) + 2
+        size = bins + margin + 1
+        # Rounded up on some edges and down on others: the same cost on many of them would add up its error otherwise.
+        shifts = [edge * GOLDEN % 1 for edge in range(edges)]
         self._steps = [
-            np.ceil((np.array(row) - floor) / width).astype(np.int64)
-            for row, floor in zip(costs.candidate_ms, floors, strict=True)
+            np.clip(np.floor((np.array(row) - floor) / width + shift), 0, size).astype(np.int64)
+            for row, floor, shift in zip(costs.candidate_ms, floors, shifts, strict=True)
         ]
-        # Rounding is upward: whatever lies above low_ms lies in this bin or a later one.
-        self._first = max(0, int(np.floor((low_ms - least_ms) / width)))
-        self._sums = [np.zeros(BINS + 1)]
+        self._first = max(0, int(np.floor((low_ms - least_ms) / width)) - margin)
+        self._sums = [np.zeros(size)]
         self._sums[0][0] = 1.0
         for row, needed in zip(self._probabilities, self._steps, strict=True):
-            total = np.zeros(BINS + 1)
+            total = np.zeros(size)
             for share, step in zip(row, needed, strict=True):
-                if step <= BINS:
-                    total[step:] += share * self._sums[-1][: BINS + 1 - step]
+                if step < size:
+                    total[step:] += share * self._sums[-1][: size - step]
             self._sums.append(total)
         if not self._sums[-1][self._first :].sum() > 0:
             raise self._empty()
+        self.draw(0)  # all that is left may lie beside the window: said now, not after a supernet's training
 
     def draw(self, seed: int) -> tuple[int, ...]:
         """One architecture as choices per edge: a function of the seed alone."""

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from latency.predict import CostModel
 from pocketnas_base.errors import InputError
-from search.strategies.window import BINS, WindowSampler
+from search.strategies.window import WindowSampler
 
 COSTS = CostModel(0.5, ((0.1, 0.2, 0.3), (0.1, 0.2, 0.0), (0.4, 0.2), (0.25, 0.15, 0.35, 0.05)))
 
@@ -57,13 +57,25 @@ def test_what_is_drawn_lies_in_the_window_and_is_legal(
     least, most = (costs.latency_ms([row.index(pick(row)) for row in rows]) for pick in (min, max))
     high = least + place * (most - least) + 1e-6
     low = high - share * (most - least) - 1e-6
-    # Up to one step of rounding an edge, a network at the very top of the window may be missed.
-    rounding = len(rows) * (high - least) / BINS + 1e-9
-    if not inside(costs, low, high - rounding):
+    if not inside(costs, low, high):
         return
     choices = WindowSampler(costs, low, high).draw(seed)
     assert all(0 <= index < len(row) for index, row in zip(choices, rows, strict=True))
     assert low <= costs.latency_ms(choices) <= high
+
+
+def test_the_only_network_of_a_window_is_drawn_though_it_is_at_its_very_top() -> None:
+    costs = CostModel(0.0, ((0.0, 1.0),) * 3)
+    assert WindowSampler(costs, 2.9, 3.0).draw(0) == (1, 1, 1)
+
+
+def test_the_slowest_networks_of_a_window_are_drawn_as_often_as_their_number_says_on_hundreds_of_edges() -> None:
+    costs = CostModel(0.0, ((0.0, 1.0),) * 650)
+    sampler = WindowSampler(costs, 199.5, 204.5)
+    drawn = [sum(sampler.draw(seed)) for seed in range(40)]
+    assert set(drawn) <= set(range(200, 205))
+    # Of n slow edges there are (650 choose n) networks: of 203 and 204 together, four in five of the window's.
+    assert sum(slow >= 203 for slow in drawn) >= 24
 
 
 @pytest.mark.parametrize(("low", "high", "message"), [(0.5, 0.6, "0.6000 ms or less"), (5, 6, "between 5.0000 and 6")])
