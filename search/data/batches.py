@@ -131,12 +131,16 @@ class TrainingBatches:
         for step in range(first_step, len(self)):
             yield self.batch(epoch, step)
 
+    def unaugmented_count(self, count: int) -> int:
+        """How many images `unaugmented` gives where about `count` are asked for."""
+        return max(1, min(count, len(self.indices)) // self.batch_size) * self.batch_size
+
     def unaugmented(self, count: int) -> "Iterator[torch.Tensor]":
         """About `count` images as they are, drawn by the seed, in whole batches, one at least: normalised float32."""
         import torch
 
         chosen = self.indices[torch.randperm(len(self.indices), generator=_generator(self.seed, "unaugmented"))]
-        for step in range(max(1, min(count, len(chosen)) // self.batch_size)):
+        for step in range(self.unaugmented_count(count) // self.batch_size):
             part = chosen[step * self.batch_size : (step + 1) * self.batch_size]
             yield self.normalisation(self.data.train_images[part].to(self.device))
 

@@ -10,7 +10,7 @@ from pocketnas_base.errors import InputError
 from search.architecture import assemble
 from search.augment import Augmentation
 from search.data.batches import TrainingBatches
-from search.derive import most_probable_within
+from search.derive import latency_range, most_probable_within
 from search.rewards import mnas_reward
 from search.seeds import derive_seed
 from search.start import at_target
@@ -58,6 +58,12 @@ class TrainEach:
     name = "train-each"
 
     def __init__(self, problem: Problem, settings: TrainEachSettings) -> None:
+        cheapest_ms, _ = latency_range(problem.costs)
+        if cheapest_ms <= 0:
+            raise InputError(
+                f"train-each divides by latency, and a network of this space is predicted to take {cheapest_ms:.4f} "
+                "ms; leave it out"
+            )
         self.problem, self.settings, self.ledger = problem, settings, Ledger()
         self.controller = Controller(at_target(problem.costs, problem.target_ms), settings.controller_learning_rate)
         self.tried: list[Tried] = []
@@ -94,6 +100,8 @@ class TrainEach:
         reward = mnas_reward(accuracy / 100, latency_ms, self.problem.target_ms, self.settings.exponent)
         self.tried.append(Tried(choices, accuracy, latency_ms, reward))
         scored = len(self.problem.held_out[1])
+        if asked := self.settings.recipe.recalibrated:
+            scored += self._batches.unaugmented_count(asked)
         self.ledger = self.ledger.plus(images_scored=scored, candidates_trained=1, evaluated=1)
         if len(self.tried) % self.settings.per_update == 0:
             latest = self.tried[-self.settings.per_update :]

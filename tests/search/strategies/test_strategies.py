@@ -1,5 +1,6 @@
 """What every strategy keeps: the latency limit, its books, and its course through kills."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ from search.data.dataset import ImageData
 from search.loop import run_steps
 from search.strategies.ledger import Ledger
 from search.strategies.strategy import run_strategy
+from search.strategies.train_each import TrainEach
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
@@ -90,6 +92,14 @@ def test_the_ledger_adds_up(fashion: ImageData, tmp_path: Path, name: str) -> No
     seconds = [point["seconds"] for point in found.curve]
     assert seconds == sorted(seconds)
     assert found.ledger.seconds >= seconds[-1]
+
+
+def test_images_that_recalibrate_a_candidate_are_counted(fashion: ImageData, tmp_path: Path) -> None:
+    settings = replace(EACH, recipe=replace(EACH.recipe, ema_decay=0.9, recalibration_images=20))
+    found = run_strategy(TrainEach(problem(fashion), settings), tmp_path / "checkpoint", silent)
+    # Two whole batches of eight, and the held-out images.
+    assert found.ledger.images_scored == EACH.candidates * (16 + 100)
+    assert found.ledger.images_trained == EACH.candidates * 3 * 8
 
 
 def test_a_finished_search_called_again_costs_nothing_more(fashion: ImageData, tmp_path: Path) -> None:

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from problems import EACH, TARGET_MS, new_strategy, problem
+from problems import COSTS, EACH, TARGET_MS, new_strategy, problem
 
+from latency.predict import CostModel
+from pocketnas_base.errors import InputError
 from pocketnas_base.progress import silent
 from search.data.dataset import ImageData
 from search.loop import run_steps
@@ -62,6 +64,12 @@ def test_where_no_candidate_met_the_limit_the_controller_says_who_wins(fashion: 
     job.tried = [Tried((3, 3, 3, 3), 80.0, 2.5, 0.5)]
     winner = job.winner()
     assert job.problem.costs.latency_ms(winner) <= TARGET_MS
+
+
+def test_a_reward_that_divides_by_latency_refuses_networks_that_take_none(fashion: ImageData) -> None:
+    costs = CostModel(-0.1, tuple(tuple(ms / 10 for ms in row) for row in COSTS.candidate_ms))
+    with pytest.raises(InputError, match=r"train-each divides by latency, .* take -0\.\d+ ms; leave it out"):
+        TrainEach(problem(fashion, costs=costs), EACH)
 
 
 def test_the_reward_weighs_accuracy_with_latency(fashion: ImageData, tmp_path: Path) -> None:
