@@ -73,13 +73,14 @@ def print_json(value: object) -> None:
 
 
 def print_table(columns: list[str], rows: list[list[str]], *, title: str = "") -> None:
-    """A table on stdout; numbers are right-aligned by having their column named in ms, % or M."""
+    """A table on stdout, its first column to the left, the others to the right. Cells are folded where the terminal is
+    too narrow for them."""
     from rich.console import Console
     from rich.table import Table
 
     table = Table(title=title or None, title_justify="left")
     for name in columns:
-        table.add_column(name, justify="left" if name == columns[0] else "right", no_wrap=True)
+        table.add_column(name, justify="left" if name == columns[0] else "right", overflow="fold")
     for row in rows:
         table.add_row(*row)
     Console(width=None if Console().is_terminal else 140, markup=False).print(table)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from pocketnas.config import RunConfig, load_config
 from pocketnas_base.errors import InputError
-from pocketnas_base.files import read_json, write_bytes, write_json
+from pocketnas_base.files import read_bytes, read_json, write_bytes, write_json
+from search.space import MAX_SPACE_BYTES, split_size
 
 
 @dataclass(frozen=True)
@@ -24,8 +25,11 @@ class RunDirectory:
         if (path / "config.toml").exists():
             raise InputError(f"{path} already holds a run; go on with it by --resume, or choose another name")
         path.mkdir(parents=True, exist_ok=True)
+        directory, own = cls(path, config), _space_file(config)
+        if own is not None:
+            write_bytes(directory.space, read_bytes(own, what="space", max_bytes=MAX_SPACE_BYTES))
         write_bytes(path / "config.toml", text)
-        return cls(path, config)
+        return directory
 
     @classmethod
     def open(cls, path: Path) -> "RunDirectory":
@@ -34,6 +38,27 @@ class RunDirectory:
             raise InputError(f"{path} holds no run (no config.toml); start one with: pocketnas run CONFIG.toml")
         config, _ = load_config(path / "config.toml")
         return cls(path, config)
+
+    @property
+    def space(self) -> Path:
+        """The space's file, where it is one of the user's own: as it was when the run began."""
+        return self.path / "space.toml"
+
+    @property
+    def space_name(self) -> str:
+        """The run's space as `search.space.load_space` takes it."""
+        name, width, pixels = split_size(self.config.space)
+        if not (name.endswith(".toml") and self.space.is_file()):
+            return self.config.space
+        return "@".join([str(self.space), *([f"x{width}"] if width else []), *([pixels] if pixels else [])])
+
+    def check_space(self) -> None:
+        """Raises InputError where the file that the configuration names has changed since the run began."""
+        own = _space_file(self.config)
+        if own is None or not (own.is_file() and self.space.is_file()):
+            return
+        if read_bytes(own, what="space", max_bytes=MAX_SPACE_BYTES) != self.space.read_bytes():
+            raise InputError(f"space {own} differs from {self.space}; name {self.path} to go on, or rename the run")
 
     @property
     def environment(self) -> Path:
@@ -123,6 +148,12 @@ class RunDirectory:
         """Mark stages as not done: what they read has changed."""
         kept = {name: entry for name, entry in self.stages().items() if name not in stages}
         write_json(self._stages, kept)
+
+
+def _space_file(config: RunConfig) -> Path | None:
+    """The file of a space of the user's own."""
+    name = split_size(config.space)[0]
+    return Path(name) if name.endswith(".toml") else None
 
 
 def _number(value: object) -> float:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from pocketnas.config import RunConfig, builtin_config, load_config
 from pocketnas.console import say
@@ -12,11 +13,17 @@ from pocketnas.run_directory import RunDirectory
 from pocketnas_base.errors import InputError
 from pocketnas_base.files import read_json
 
+if TYPE_CHECKING:
+    from pocketnas.stages.context import RunContext
+
 
 def run_demo(runs: Path, data: str) -> None:
     """The built-in demo: goes on where an interrupted one stopped; a finished one is kept under another name."""
+    from search.data.load import check_source
+
     config, text = builtin_config("demo")
     if data:
+        check_source(data)
         source = f"source = {_toml_string(data)}".encode()
         text = re.sub(rb"^source = .*$", lambda _: source, text, count=1, flags=re.MULTILINE)
     path = runs / config.name
@@ -35,7 +42,10 @@ def run_demo(runs: Path, data: str) -> None:
 
 def run_config(config_path: Path, runs: Path, *, resume: bool) -> None:
     """A run of the user's own configuration."""
+    from search.data.load import check_source
+
     config, text = load_config(config_path)
+    check_source(config.data.source)  # before anything is measured
     path = runs / config.name
     if not resume:
         directory = _start(path, config, text)
@@ -43,6 +53,7 @@ def run_config(config_path: Path, runs: Path, *, resume: bool) -> None:
         directory = RunDirectory.open(path)
         if (path / "config.toml").read_bytes() != text:
             raise InputError(f"{config_path} differs from {path}/config.toml; resume with that one, or rename the run")
+        directory.check_space()
     run_all(directory)
     _conclude(directory)
 
@@ -57,6 +68,14 @@ def run_stage(
         refuse_several_processes("--table")
         take_over(directory, table)
     run_one(directory, stage, max_ms=max_ms)
+
+
+def check_before_measuring(context: "RunContext") -> None:
+    """Raises InputError where there is no GPU though one is asked for, or the images' source names nothing."""
+    from search.data.load import check_source
+
+    context.torch_device()
+    check_source(context.config.data.source)
 
 
 def take_over(directory: RunDirectory, table: str) -> None:
@@ -87,6 +106,7 @@ def find_run(run_or_config: Path, runs: Path) -> RunDirectory:
     directory = RunDirectory.open(path)
     if (path / "config.toml").read_bytes() != text:
         raise InputError(f"{run_or_config} differs from {path}/config.toml; name that directory, or rename the run")
+    directory.check_space()
     return directory
 
 

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pocketnas.commands.run import find_run
+from pocketnas.commands.run import check_before_measuring, find_run
 from pocketnas.console import print_json, print_table, say
 from pocketnas.launch import refuse_several_processes
 from pocketnas.pipeline import run_one
@@ -38,7 +38,7 @@ def compare_searches(
         raise InputError(f"--seeds takes 1 to {MAX_SEEDS}, not {seeds}")
     refuse_several_processes("search compare")
     directory = find_run(run_or_config, runs)
-    RunContext(directory).torch_device()  # no GPU where one is asked for: said before the table is measured
+    check_before_measuring(RunContext(directory))
     if not directory.is_done("table"):
         run_one(directory, "table")
 

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pocketnas.commands.run import find_run, run_stage
+from pocketnas.commands.run import check_before_measuring, find_run, run_stage
 from pocketnas.console import print_json, print_table
 from pocketnas.launch import refuse_several_processes
 from pocketnas.pipeline import run_one
 from pocketnas.run_directory import RunDirectory
-from pocketnas.searches.targets import Front, evolved, most_probable, parse_targets
+from pocketnas.searches.targets import Front, evolved, most_probable, network_name, parse_targets
 from pocketnas.stages.context import RunContext
 from pocketnas_base.errors import InputError
 from pocketnas_base.files import write_json
@@ -34,9 +34,11 @@ def search_targets(
         raise InputError(f"--by takes {' or '.join(WAYS)}, not {by!r}")
     if len(tables) > MAX_TABLES or len(set(tables)) < len(tables):
         raise InputError(f"--table takes at most {MAX_TABLES} tables, each once")
+    if len({network_name(name, 0) for name in tables}) < len(tables):
+        raise InputError("two of the tables have the same file name; rename one, since networks are named after them")
     refuse_several_processes("search --targets")
     directory = find_run(run_or_config, runs)
-    RunContext(directory).torch_device()  # no GPU where one is asked for: said before the table is measured
+    check_before_measuring(RunContext(directory))
     if by == "probabilities" and not directory.is_done("search"):
         if not directory.is_done("table") and not tables:
             run_one(directory, "table")
@@ -94,9 +96,6 @@ def _page(directory: RunDirectory) -> Path:
 def _write(directory: RunDirectory, by: str, fronts: Sequence[Front]) -> None:
     from pocketnas.report.front_page import write_front_page
 
-    names = [network.architecture.name for front in fronts for network in front.networks]
-    if len(set(names)) < len(names):
-        raise InputError("two of the tables have the same file name; rename one, since networks are named after them")
     for front in fronts:
         for network in front.networks:
             network.architecture.save(_file(directory, network.architecture.name))

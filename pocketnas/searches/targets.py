@@ -178,4 +178,4 @@ def _test_accuracies(
 def network_name(table: str, target_ms: float) -> str:
     """How a network of a front is called: `phone-20ms`."""
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", Path(table).stem)
-    return f"{stem}-{target_ms:g}ms"
+    return f"{stem}-{target_ms:.15g}ms"

@@ -36,7 +36,7 @@ class RunContext:
     @cached_property
     def space(self) -> Space:
         """The run's search space."""
-        return load_space(self.config.space)
+        return load_space(self.directory.space_name)
 
     def data(self, progress: Progress) -> ImageData:
         """The run's images, in the space's resolution and channels. Raises DataError."""

@@ -71,7 +71,8 @@ def _images(source: str, part: str, value: object, resolution: int, channels: in
         with warnings.catch_warnings():
             # A read-only array, as mapped files are: nothing here writes to images.
             warnings.filterwarnings("ignore", "The given NumPy array is not writable")
-            tensor = torch.from_numpy(value)
+            # Mirrored axes, as of BGR turned to RGB by [..., ::-1], are none of torch's.
+            tensor = torch.from_numpy(value.copy() if min(value.strides, default=0) < 0 else value)
     elif isinstance(value, torch.Tensor) and value.dtype == torch.uint8:
         tensor = value.detach().cpu()
     else:
@@ -141,6 +142,8 @@ def _array(source: str, part: str, value: object) -> "np.ndarray[tuple[int, ...]
         labels = np.asarray(plain)
     except (ValueError, TypeError, OverflowError) as error:
         raise DataError(f"{source}: {part} are no list of labels: {error}") from error
+    if labels.dtype.kind in "OT" and all(isinstance(label, str) for label in labels.flat):
+        labels = labels.astype(np.str_)  # texts as pandas keeps them
     if labels.ndim != 1 or len(labels) == 0 or labels.dtype.kind not in "iuU":
         raise DataError(f"{source}: {part} must be whole numbers or texts [N], not {labels.dtype} {list(labels.shape)}")
     return labels

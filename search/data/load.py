@@ -21,6 +21,14 @@ _KNOWN = (
 )
 
 
+def check_source(spec: str) -> None:
+    """Raises InputError where `spec` names nothing; what it names is not looked into."""
+    path = Path(spec).expanduser()
+    named = path.is_dir() or (path.suffix == ".parquet" and path.is_file())
+    if not (named or spec == FASHION_MNIST or is_function_spec(spec)):
+        raise InputError(f"unknown data {spec!r}: no such name, folder or .parquet file; known: {_KNOWN}")
+
+
 def load_data(
     spec: str, *, resolution: int, channels: int, classes: int | None = None, progress: Progress = silent
 ) -> ImageData:
@@ -51,9 +59,8 @@ def _load(spec: str, resolution: int, channels: int, progress: Progress) -> Imag
         return reader(path, resolution=resolution, channels=channels, progress=progress)
     if path.suffix == ".parquet":
         return read_parquet(path, resolution=resolution, channels=channels, progress=progress)
-    if is_function_spec(spec):
-        return read_function(spec, resolution=resolution, channels=channels)
-    raise InputError(f"unknown data {spec!r}: no such name, folder or .parquet file; known: {_KNOWN}")
+    check_source(spec)
+    return read_function(spec, resolution=resolution, channels=channels)
 
 
 def _fitted(data: ImageData, resolution: int, channels: int) -> ImageData:
@@ -76,7 +83,8 @@ def _read_idx_folder(folder: Path) -> ImageData:
         if path is None:
             raise DataError(f"{folder} holds {PARTS[0].file} but not {part.file}[.gz]")
         tensors[part.field] = torch.from_numpy(read_idx(path, dimensions=len(part.shape)).copy())
-    classes = tuple(str(number) for number in range(int(tensors["train_labels"].max()) + 1))
+    labels = tensors["train_labels"].tolist()
+    classes = tuple(str(number) for number in range(max(labels, default=-1) + 1))
     return ImageData(
         folder.resolve().name,
         classes,

@@ -82,6 +82,17 @@ def test_an_unknown_space_lists_those_known(config: Callable[[str], Path], tmp_p
     assert "unknown space 'dmeo'; known: demo, mobile, mobile-24" in refused("run", path, "--runs", tmp_path / "runs")
 
 
+def test_images_that_are_not_there_are_missed_before_anything_is_measured(
+    config: Callable[[str], Path], tmp_path: Path
+) -> None:
+    path, runs = config(DEMO.replace('"fashion-mnist"', '"/nowhere/cifar"', 1)), tmp_path / "runs"
+    for words in (("run", path), ("search", "compare", path), ("search", path, "--targets", "1")):
+        line = refused(*words, "--runs", runs)
+        assert "unknown data '/nowhere/cifar': no such name, folder or .parquet file; known: fashion-mnist" in line
+        assert not (runs / "demo" / "table.parquet").exists()
+    assert "unknown data '/nowhere/mnist'" in refused("demo", "--data", "/nowhere/mnist", "--runs", tmp_path / "demos")
+
+
 def test_an_unknown_device_is_refused(tmp_path: Path) -> None:
     line = refused("table", "build", "--space", "demo", "--out", tmp_path / "t.parquet", "-d", "R58M00")
     assert "unknown device 'R58M00'" in line

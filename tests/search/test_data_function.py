@@ -50,6 +50,12 @@ def alone(**_):
 def named(**_):
     return {"train_images": images, "train_labels": texts}
 
+def mirrored(**_):
+    return {"train_images": np.repeat(images[..., None], 3, axis=3)[:, :, ::-1, ::-1], "train_labels": labels}
+
+def of_a_frame(**_):
+    return {"train_images": images, "train_labels": texts.astype(object)}
+
 def with_classes(**_):
     return {"train_images": images, "train_labels": labels, "classes": [f"digit {n}" for n in range(10)]}
 
@@ -136,6 +142,17 @@ def test_labels_may_be_texts_and_classes_may_have_names(digits: str) -> None:
     places = torch.tensor([named.classes.index(name) for name in numbers])
     assert torch.equal(torch.bincount(named.train_labels)[places], torch.bincount(alone.train_labels))
     assert load_data(f"{digits}:with_classes", resolution=8, channels=1).classes[3] == "digit 3"
+
+
+def test_texts_may_be_objects_as_a_data_frame_keeps_them(digits: str) -> None:
+    plain, objects = (load_data(f"{digits}:{name}", resolution=8, channels=1) for name in ("named", "of_a_frame"))
+    assert objects.fingerprint == plain.fingerprint
+
+
+def test_arrays_with_mirrored_axes_are_read_as_they_show(digits: str) -> None:
+    """As an image of BGR becomes one of RGB in NumPy."""
+    plain, mirrored = (load_data(f"{digits}:{name}", resolution=8, channels=3) for name in ("alone", "mirrored"))
+    assert torch.equal(mirrored.train_images, plain.train_images.flip(3))
 
 
 def test_the_function_is_told_the_form_that_is_wanted(digits: str) -> None:

@@ -72,6 +72,14 @@ def test_other_idx_sets_are_read_with_numbers_for_classes(tmp_path: Path):
         load_data(str(tmp_path), resolution=8, channels=3)
 
 
+def test_idx_files_without_an_image_are_refused(tmp_path: Path):
+    for part in ("train", "t10k"):
+        (tmp_path / f"{part}-images-idx3-ubyte").write_bytes(struct.pack(">4I", 0x0803, 0, 8, 8))
+        (tmp_path / f"{part}-labels-idx1-ubyte").write_bytes(struct.pack(">2I", 0x0801, 0))
+    with pytest.raises(DataError, match="there are no train images"):
+        load_data(str(tmp_path), resolution=8, channels=1)
+
+
 def test_a_wrong_number_of_classes_is_refused(tmp_path: Path):
     write_idx_folder(tmp_path)
     with pytest.raises(DataError, match="has 3 classes where 10 are asked for"):
