@@ -32,11 +32,15 @@ class ArchitectureParameters(nn.Module):
         return self.alpha.masked_fill(~self.mask, -torch.inf).softmax(dim=1)
 
     def entropy(self) -> float:
-        """Mean entropy of an edge's choice, as a share of its greatest possible: 1 undecided, 0 decided."""
+        """Mean entropy of an edge's choice, as a share of its greatest possible: 1 undecided, 0 decided, as where there
+        is nothing to choose."""
+        several = self.mask.sum(1) > 1
+        if not several.any():
+            return 0.0
         p = self.probabilities().detach()
         nats = -(p * p.clamp_min(1e-30).log()).sum(1)
         greatest = self.mask.sum(1).to(p.dtype).log().clamp_min(1e-12)
-        return float((nats / greatest)[self.mask.sum(1) > 1].mean())
+        return float((nats / greatest)[several].mean())
 
     def most_probable(self) -> list[int]:
         """The derived choice of every edge: argmax alpha."""
@@ -70,7 +74,8 @@ def sample_pair(probabilities: Tensor, generator: torch.Generator) -> PathPair:
     several = (p > 0).sum(1) > 1
     # Where one candidate stands alone, a second draw is impossible: pair it with itself, which moves nothing.
     both = torch.zeros(len(p), 2, dtype=torch.long)
-    both[several] = torch.multinomial(p[several], 2, replacement=False, generator=generator)
+    if several.any():
+        both[several] = torch.multinomial(p[several], 2, replacement=False, generator=generator)
     both[~several] = p[~several].argmax(1, keepdim=True)
     shares = p.gather(1, both)
     first = torch.multinomial(shares / shares.sum(1, keepdim=True), 1, generator=generator)

@@ -33,6 +33,9 @@ from search.updates.update import SearchParts
 from search.weight_step import StepResult, WeightStep, share_correct
 
 POINTS_PER_CURVE = 200
+UPDATES_PER_CURVE = 2000
+"""The curve has every architecture step of a search that makes fewer than twice so many, else every n-th to the last:
+it stands in each checkpoint, and a search of ImageNet's length makes a hundred thousand."""
 
 HOLD_LEAD = 50
 """A held weight answers at once to how far E is from the target, as if that had lasted for so many steps already: alpha
@@ -181,12 +184,15 @@ class ProxylessSearch:
             else cosine(settings.learning_rate, number - warmup, settings.steps)
         )
         result, labels = self.weight_step(number, rate)
-        if not warming and (number - warmup + 1) % settings.arch_every == 0:
+        told = number % max(1, self.total_steps // POINTS_PER_CURVE) == 0
+        updates, rest = divmod(number - warmup + 1, settings.arch_every)
+        found: dict[str, float] = {}
+        if not warming and not rest:
             found = self.architecture_step(number)
-        elif number % max(1, self.total_steps // POINTS_PER_CURVE):
+            in_all = settings.steps // settings.arch_every
+            told |= (in_all - updates) % max(1, in_all // UPDATES_PER_CURVE) == 0
+        elif not told:
             return None
-        else:
-            found = {}
         p = self.architecture_parameters.probabilities().detach()
         point = {
             "loss": float(self.ranks.mean(result.loss)),
@@ -202,7 +208,7 @@ class ProxylessSearch:
             )
         if settings.mode not in REWARD_MODES:
             point["latency_weight"] = self.latency_weight
-        return point
+        return point if told else None
 
     def weight_step(self, number: int, rate: float) -> tuple[StepResult, Tensor]:
         """Train one path's weights on one batch, the other paths neither run nor touched; how it went, and the labels

@@ -188,6 +188,26 @@ def test_the_curve_tells_loss_latency_and_entropy(uninterrupted: tuple[dict[str,
     assert curve[3]["learning_rate"] == 0.025
 
 
+def test_the_curve_of_a_long_search_has_every_nth_architecture_step_and_the_last(
+    fashion: ImageData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The curve stands in every checkpoint, and the report reads it whole."""
+    monkeypatch.setattr("search.proxyless.POINTS_PER_CURVE", 1)
+    monkeypatch.setattr("search.proxyless.UPDATES_PER_CURVE", 2)
+    curve = run_steps(new_search(fashion, arch_every=1), tmp_path / "checkpoint", lambda *_: None, "steps")
+    # Steps 3 to 7 are followed by an update.
+    assert [point["step"] for point in curve if "arch_loss" in point] == [3, 5, 7]
+
+
+def test_a_space_with_nothing_to_choose_is_searched_all_the_same(fashion: ImageData, tmp_path: Path) -> None:
+    single = SearchSpace.from_dict({**SPACE.to_dict(), "kernels": [3], "zero": False}, source="single")
+    costs = CostModel(0.5, ((0.3,),) * len(single.edges))
+    search = new_search(fashion, costs, single, target_ms=0.5 + 0.3 * len(single.edges))
+    curve = run_steps(search, tmp_path / "checkpoint", lambda *_: None, "steps")
+    assert {point["entropy"] for point in curve} == {0.0}
+    assert search.probabilities() == [[1.0]] * len(single.edges)
+
+
 @pytest.mark.parametrize(
     "changes",
     [
