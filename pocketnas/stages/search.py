@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import fields
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from latency.predict import CostModel, predict
@@ -9,6 +10,7 @@ from pocketnas.config import RunConfig, SearchConfig
 from pocketnas.console import progress_bar
 from pocketnas.launch import ranks_of
 from pocketnas.stages.context import RunContext
+from pocketnas.stages.scalars import scalars_of
 from pocketnas_base.errors import InputError
 from pocketnas_base.files import read_json, write_json
 from pocketnas_base.progress import Progress, silent
@@ -34,7 +36,8 @@ def run(context: RunContext) -> str:
     costs = context.costs(table)
     target_ms, max_ms = target_of(context, costs), limit_of(context)
     check_before(context, costs, target_ms, max_ms)
-    scalars = scalars_of(context)
+    keep_limit(context)
+    scalars = scalars_of(context.config.search, directory.search / "tensorboard")
     with progress_bar("data") as progress:
         data = context.data(progress)
     with ranks_of(context, "search") as ranks, progress_bar("search") as progress:
@@ -174,11 +177,9 @@ def check_before(context: RunContext, costs: CostModel, target_ms: float, max_ms
 
 
 def limit_of(context: RunContext) -> float | None:
-    """What the derived net may be predicted to take at most, in ms: as configured, or as the command line says.
-
-    What the command line says is kept beside the search, so that it holds for whoever goes on with it.
-    """
-    configured, said, kept = context.config.search.max_ms, context.max_ms, context.directory.search / "max_ms.json"
+    """What the derived net may be predicted to take at most, in ms: as configured, as the command line says, or as it
+    said when the search began."""
+    configured, said, kept = context.config.search.max_ms, context.max_ms, _limit_file(context)
     if said is not None and not (math.isfinite(said) and said > 0):
         raise InputError(f"--max-ms must be a latency above 0 ms, not {said}")
     if configured is not None and said not in (None, configured):
@@ -186,11 +187,19 @@ def limit_of(context: RunContext) -> float | None:
             f"{context.directory.path}/config.toml says search.max_ms = {configured:g}; leave --max-ms out, "
             "or change it there"
         )
-    if said is not None:
-        write_json(kept, {"max_ms": said})
-    elif configured is None and kept.exists():
+    if said is None and configured is None and kept.exists():
         return _kept_limit(read_json(kept, what="limit"), str(kept))
     return configured if said is None else said
+
+
+def keep_limit(context: RunContext) -> None:
+    """Keep what the command line says beside the search, so that it holds for whoever goes on with it."""
+    if context.max_ms is not None:
+        write_json(_limit_file(context), {"max_ms": context.max_ms})
+
+
+def _limit_file(context: RunContext) -> Path:
+    return context.directory.search / "max_ms.json"
 
 
 def _kept_limit(value: object, source: str) -> float:
@@ -198,19 +207,6 @@ def _kept_limit(value: object, source: str) -> float:
     if not isinstance(limit, int | float) or isinstance(limit, bool) or not (math.isfinite(limit) and limit > 0):
         raise InputError(f"limit {source} holds no latency; delete it, and say --max-ms again")
     return float(limit)
-
-
-def scalars_of(context: RunContext) -> "TensorBoardScalars | None":
-    """TensorBoard scalars in search/tensorboard: where asked for, or where nothing is said and the package is there.
-
-    Raises InputError where they are asked for without the package.
-    """
-    from search.tensorboard import TensorBoardScalars, tensorboard_installed
-
-    asked = context.config.search.tensorboard
-    if asked or (asked is None and tensorboard_installed()):
-        return TensorBoardScalars(context.directory.search / "tensorboard")
-    return None
 
 
 def target_of(context: RunContext, costs: CostModel) -> float:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from pocketnas.stages.context import RunContext
+from pocketnas.stages.scalars import scalars_of
 from pocketnas.training_config import TrainConfig
 from pocketnas_base.errors import InputError
 from pocketnas_base.files import read_json, write_json
@@ -71,7 +72,10 @@ def train_one(context: RunContext, subject: Trainee, progress: Progress, ranks: 
     )
     teacher = teacher_of(context, subject.architecture, progress)
     job = Training(subject.architecture, training_settings(config, seed), batches, teacher)
-    curve = run_steps(job, subject.checkpoint, progress, f"steps of {subject.architecture.name}", ranks=ranks)
+    scalars = None
+    if ranks.leads:
+        scalars = scalars_of(context.config.search, subject.checkpoint.parent / "tensorboard" / subject.role)
+    curve = run_steps(job, subject.checkpoint, progress, f"steps of {subject.architecture.name}", scalars, ranks)
     if not ranks.leads:
         return
     network = job.finished()

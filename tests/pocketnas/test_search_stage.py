@@ -175,7 +175,10 @@ def test_what_cannot_be_met_is_refused_before_the_search(config: Callable[..., P
 def test_a_limit_that_cannot_be_kept_is_refused_before_the_search(
     config: Callable[..., Path], search: str, limit: str, message: str
 ) -> None:
-    assert message in search_refused(config(search), f"--max-ms={limit}")
+    path = config(search)
+    assert message in search_refused(path, f"--max-ms={limit}")
+    done = program("search", path, "--runs", path.parent / "runs")
+    assert done.returncode == 0, f"what was refused is not kept: {done.stderr}"
 
 
 def test_scalars_are_written_where_tensorboard_is_installed(config: Callable[..., Path]) -> None:

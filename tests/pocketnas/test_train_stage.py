@@ -49,6 +49,8 @@ holdout = 100
 target_ms = 1.0
 warmup_steps = 0
 steps = 1
+batch_size = 32
+arch_every = 1
 [train]
 steps = 150
 batch_size = 32
@@ -83,6 +85,14 @@ def _users_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(tmp_path))
 
 
+def told(directory: Path) -> list[tuple[int, float]]:
+    """The losses in TensorBoard's files."""
+    reader = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    events = reader.EventAccumulator(str(directory))
+    events.Reload()
+    return [(event.step, pytest.approx(event.value)) for event in events.Scalars("loss")]
+
+
 def run_of(name: str, text: str) -> RunDirectory:
     """A run whose search and choice of a baseline are over."""
     directory = RunDirectory.create(Path("runs") / name, parse_config(text.encode(), source=name), text.encode())
@@ -111,6 +121,15 @@ def test_both_networks_learn_from_a_teacher_with_everything_switched_on() -> Non
     other = load_network(Architecture.load(directory.architecture), Path("runs/teacher/weights.safetensors"))
     assert all(bool(value.isfinite().all()) for value in network.state_dict().values())
     assert not torch.equal(next(network.parameters()), next(other.parameters()))
+
+
+def test_the_curves_of_both_trainings_are_written_as_scalars() -> None:
+    directory = run_of("curves", CONFIG.replace("steps = 150", "steps = 5"))
+    train.run(context := RunContext(directory))
+    for role in ("derived", "baseline"):
+        curve = training_record(context, role)["curve"]
+        assert len(curve) == 5
+        assert told(directory.path / "train" / "tensorboard" / role) == [(p["step"], p["loss"]) for p in curve]
 
 
 @pytest.mark.parametrize(
