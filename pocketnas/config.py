@@ -65,7 +65,7 @@ class SearchConfig(Section):
     every edge (the paper's way); target takes the most probable of the architectures predicted to be at the target,
     see search.derive.derive_at; left out, target where hold_target or max_ms is set. start: left out, target where
     hold_target is set, else even. max_ms: no derived net is predicted to take more. tensorboard: scalars in
-    search/tensorboard; left out, where the package is installed."""
+    search/tensorboard and, of the trainings, train/tensorboard; left out, where the package is installed."""
 
     target_ms: float | None = Field(default=None, gt=0)
     target_ratio: float | None = Field(default=None, gt=0, le=10)
@@ -130,6 +130,19 @@ class SearchConfig(Section):
         foreign = (set().union(of_losses, *of_mode.values()) - own) & self.model_fields_set
         if foreign:
             raise ValueError(f"mode {self.mode} has no use for {min(foreign)}; it reads {', '.join(sorted(own))}")
+        if "beta" in self.model_fields_set and self.loss != "mul#log":
+            raise ValueError(f"beta is of loss mul#log; loss {self.loss} has no use for it")
+        if "hold_rate" in self.model_fields_set and not self.hold_target:
+            raise ValueError("hold_rate is of hold_target = true, and has no say without it")
+        return self
+
+    @model_validator(mode="after")
+    def _something_is_learned(self) -> "SearchConfig":
+        if self.arch_every > self.steps:
+            raise ValueError(
+                f"the {self.steps} steps end before the first architecture step, which follows every "
+                f"{self.arch_every}th (arch_every)"
+            )
         return self
 
 
@@ -137,7 +150,7 @@ class BaselineConfig(Section):
     """Hand-made MobileNetV2-style nets at these width multipliers; the one nearest in latency is trained."""
 
     multipliers: tuple[Annotated[float, Field(gt=0, le=8)], ...] = Field(
-        default=(0.25, 0.35, 0.5, 0.75, 1.0, 1.25), min_length=1, max_length=32
+        default=(0.25, 0.35, 0.5, 0.75, 1.0, 1.25), strict=False, min_length=1, max_length=32
     )
 
 
@@ -146,8 +159,8 @@ class ExportConfig(Section):
     left out, fp32 and the table's. calibration_images: how many training images int8's ranges come from. softmax: files
     give probabilities. uint8_input: files take pixels and normalise them themselves. licence: of the weights."""
 
-    runtimes: tuple[Runtime, ...] = Field(default=("tflite", "executorch"), min_length=1)
-    precisions: tuple[Precision, ...] | None = Field(default=None, min_length=1)
+    runtimes: tuple[Runtime, ...] = Field(default=("tflite", "executorch"), strict=False, min_length=1)
+    precisions: tuple[Precision, ...] | None = Field(default=None, strict=False, min_length=1)
     calibration_images: int = Field(default=128, ge=1, le=MAX_CALIBRATION_IMAGES)
     softmax: bool = False
     uint8_input: bool = False
@@ -190,6 +203,10 @@ class CompareConfig(Section):
     def _population_is_scored(self) -> "CompareConfig":
         if self.population > self.evaluations:
             raise ValueError(f"population {self.population} is more than the {self.evaluations} evaluations")
+        if self.per_update > self.candidates:
+            raise ValueError(
+                f"per_update {self.per_update} is more than the {self.candidates} candidates: none is learned from"
+            )
         return self
 
 
@@ -208,7 +225,7 @@ class RunConfig(Section):
     accelerator: Accelerator = "auto"
     host_threads: int | None = Field(default=None, ge=1, le=1024)
     ranks: int = Field(default=1, ge=1, le=1024)
-    tolerate: tuple[str, ...] = Field(default=(), max_length=64)
+    tolerate: tuple[str, ...] = Field(default=(), strict=False, max_length=64)
     devices: dict[DeviceName, str] = Field(default={}, max_length=64)
     data: DataConfig
     table: TableConfig = TableConfig()
@@ -250,6 +267,15 @@ class RunConfig(Section):
         for section, size in (("search", self.search.batch_size), ("train", self.train.batch_size)):
             if size % self.ranks:
                 raise ValueError(f"{section}.batch_size {size} must be a multiple of ranks, {self.ranks}")
+        return self
+
+    @model_validator(mode="after")
+    def _architecture_steps_have_their_batch(self) -> "RunConfig":
+        if self.data.holdout < self.search.batch_size:
+            raise ValueError(
+                f"data.holdout {self.data.holdout} is less than search.batch_size {self.search.batch_size}: an "
+                "architecture step takes a batch of the images that are held out"
+            )
         return self
 
     @model_validator(mode="after")

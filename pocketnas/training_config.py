@@ -19,8 +19,8 @@ class AugmentationConfig(Section):
 
     shift_px: int | None = None
     flip: bool = True
-    crop_scale: tuple[float, float] | None = None
-    crop_ratio: tuple[float, float] = (3 / 4, 4 / 3)
+    crop_scale: tuple[float, float] | None = Field(default=None, strict=False)
+    crop_ratio: tuple[float, float] = Field(default=(3 / 4, 4 / 3), strict=False)
     brightness: float = 0.0
     contrast: float = 0.0
     saturation: float = 0.0
@@ -37,6 +37,8 @@ class AugmentationConfig(Section):
             _ = self.augmentation
         except InputError as error:
             raise ValueError(str(error).removeprefix("augmentation: ")) from None
+        if "crop_ratio" in self.model_fields_set and self.crop_scale is None:
+            raise ValueError("crop_ratio is of crop_scale, and has no say without it")
         return self
 
 

@@ -106,6 +106,8 @@ temperature = 2
         ("[train.augmentation]\ncolor = 0.6", "train.augmentation.color: Extra inputs are not permitted"),
         ("[train.augmentation]\ncrop_scale = [1, 0.5]", "Value error, crop_scale must rise within 0 and 1"),
         ("[train.augmentation]\ncrop_scale = [1]", "train.augmentation.crop_scale.1: Field required"),
+        ("[train.augmentation]\ncrop_ratio = [0.5, 2]", "crop_ratio is of crop_scale, and has no say without it"),
+        ("[train.augmentation]\nflip = 'no'", "train.augmentation.flip: Input should be a valid boolean"),
         ("[train.augmentation]\ncrop_scale = [0.5, 1]\nshift_px = 1", "give shift_px or crop_scale"),
         ("[search.augmentation]\nbrightness = -1", "search.augmentation: Value error, brightness must lie within"),
         ("[train.distillation]", "train.distillation: Value error, give either architecture and weights, or function"),
