@@ -57,6 +57,6 @@ def config_with(path: Path, devices: Mapping[str, str], device: str = "local") -
     rows = "".join(f"{name} = {json.dumps(id)}\n" for name, id in devices.items())
     path.write_text(
         f'name = "named"\nspace = "demo"\ndevice = "{device}"\n[devices]\n{rows}[data]\nsource = "fashion-mnist"\n'
-        "holdout = 100\n[search]\ntarget_ms = 2.5\nwarmup_steps = 0\nsteps = 10\n[train]\nsteps = 10\n"
+        "holdout = 1000\n[search]\ntarget_ms = 2.5\nwarmup_steps = 0\nsteps = 10\n[train]\nsteps = 10\n"
     )
     return path
