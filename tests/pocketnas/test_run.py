@@ -280,6 +280,7 @@ def test_a_damaged_checkpoint_is_named_and_kept(searched: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
+        ("DATA", "/nowhere/cifar", "unknown data '/nowhere/cifar'"),
         ('space = "demo"', 'space = "moble"', "unknown space 'moble'; known: demo, mobile, mobile-24"),
         ('space = "demo"', 'space = "demo"\ndevice = "R58M123"', "unknown device 'R58M123'"),
         (
@@ -293,7 +294,7 @@ def test_a_damaged_checkpoint_is_named_and_kept(searched: Path) -> None:
 )
 def test_what_no_stage_could_work_with_leaves_no_run_behind(tmp_path: Path, old: str, new: str, message: str) -> None:
     """A corrected configuration would otherwise be told that it differs from that of a run which never began."""
-    text = CONFIG.replace(old, new)
+    text = CONFIG.replace(old, new).replace("DATA", "fashion-mnist")
     if "mul#log" in new:
         text = text.replace("target_ms = 1.2", "target_ms = 0.9")
     if "target_ratio" in new:
