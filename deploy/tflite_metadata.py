@@ -20,7 +20,7 @@ _IDENTIFIER = b"M001"
 _MIN_PARSER_VERSION = "1.0.0"
 # Enumerations and places of fields in the schema's tables.
 _IMAGE_PROPERTIES, _NORMALISATION_OPTIONS, _TENSOR_AXIS_LABELS = 2, 1, 2
-_RGB, _GRAYSCALE = 1, 2
+_COLOURS_UNKNOWN, _RGB, _GRAYSCALE = 0, 1, 2
 _TENSOR_FIELDS, _GRAPH_FIELDS, _MODEL_FIELDS = 7, 7, 8
 
 
@@ -84,7 +84,7 @@ def _metadata(
 def _input_tensor(builder: Any, channels: int, normalisation: Normalisation | None) -> Any:
     name = builder.CreateString(INPUT_NAME)
     builder.StartObject(2)  # ImageProperties
-    builder.PrependInt8Slot(0, _RGB if channels == 3 else _GRAYSCALE, 0)
+    builder.PrependInt8Slot(0, {1: _GRAYSCALE, 3: _RGB}.get(channels, _COLOURS_UNKNOWN), 0)
     image = builder.EndObject()
     builder.StartObject(3)  # Content
     builder.PrependUint8Slot(0, _IMAGE_PROPERTIES, 0)
