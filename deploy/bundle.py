@@ -6,8 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from deploy.card import model_card
-from deploy.kotlin import kotlin_files
-from deploy.manifest import About, Bundle, is_intact, read_bundle, write_bundle_manifest
+from deploy.kotlin import KOTLIN_NAMES, kotlin_files
+from deploy.manifest import MANIFEST, About, Bundle, is_intact, read_bundle, write_bundle_manifest
 from pocketnas_base.errors import ExportError, InputError
 from pocketnas_base.files import write_text
 
@@ -42,8 +42,16 @@ def finish_bundle(folder: Path, about: About) -> None:
 def finishing(folder: Path, about: About) -> Iterator[None]:
     """Finish the bundle that the block exports into `folder`; where some files failed, the bundle of those that passed.
 
-    What the block raises goes on. Raises InputError as `finish_bundle` does.
+    What the block raises goes on. Raises InputError as `finish_bundle` does, and before the block where something lies
+    in a folder without a manifest that would be written over.
     """
+    if not (folder / MANIFEST).exists():
+        for name in (MODEL_CARD, LABELS):
+            if (folder / name).exists():
+                raise InputError(
+                    f"{folder / name} is not of an export and would be written over; move it, or name another folder "
+                    "for the files"
+                )
     try:
         yield
     except ExportError:
@@ -62,7 +70,7 @@ def _finish_what_passed(folder: Path, about: About) -> None:
     if bundle.files:
         write_bundle(folder, replace(bundle, about=about))
         return
-    for written in (folder / MODEL_CARD, folder / LABELS, *(folder / KOTLIN).glob("*.kt*")):
+    for written in (folder / MODEL_CARD, folder / LABELS, *(folder / KOTLIN / name for name in KOTLIN_NAMES)):
         written.unlink(missing_ok=True)
 
 
@@ -76,8 +84,8 @@ def write_bundle(folder: Path, bundle: Bundle) -> None:
     else:
         write_text(folder / LABELS, "".join(f"{label}\n" for label in labels))
     texts = kotlin_files(bundle)
-    for old in (folder / KOTLIN).glob("*.kt*"):
-        if old.name not in texts:
-            old.unlink()
-    for name, text in texts.items():
-        write_text(folder / KOTLIN / name, text)
+    for name in KOTLIN_NAMES:
+        if name in texts:
+            write_text(folder / KOTLIN / name, texts[name])
+        else:
+            (folder / KOTLIN / name).unlink(missing_ok=True)

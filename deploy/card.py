@@ -116,8 +116,9 @@ def _on_device(measured: Sequence[tuple[ExportedFile, DeviceLatency]]) -> str:
         "peak memory MB",
         "energy mJ",
     ]
+    where = f"{_plain(first.device)}{f' ({named})' if named else ''}, {_threads(first.threads)}"
     return (
-        f"On {_plain(first.device)}{f' ({named})' if named else ''}, {_threads(first.threads)}, {first.date_utc[:10]}. "
+        f"On {where}, {_plain(first.date_utc[:10])}. "
         "Latency is the lowest median of several processes, with its 97.5 % bound; the median over processes has its "
         f"95 % interval.\n\n{_table(columns, rows)}"
     )

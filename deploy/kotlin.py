@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 
 from deploy.kotlin_classes import EXECUTORCH, TFLITE, classifier
-from deploy.manifest import Bundle, ExportedFile
+from deploy.manifest import HOST, Bundle, ExportedFile
 from pocketnas_base.artifact import RUNTIMES, Precision, Runtime
 
 CLASS_NAME: dict[Runtime, str] = {"tflite": "TfliteClassifier", "executorch": "ExecutorchClassifier"}
 GRADLE = "build.gradle.kts"
+KOTLIN_NAMES = (*(f"{name}.kt" for name in CLASS_NAME.values()), GRADLE)
+"""Every file that `kotlin_files` may write."""
 
 # The Android library of the runtime that checked a file, by the name of its Python package.
 _LIBRARIES = {
@@ -21,7 +23,7 @@ _PREFERRED: tuple[Precision, ...] = ("fp32", "fp16", "int8")
 def kotlin_files(bundle: Bundle) -> dict[str, str]:
     """The text of each file of `kotlin/`, by name; none for a bundle without files.
 
-    A class loads its runtime's recommended file, else its most exact one.
+    A class loads its runtime's recommended file (`chosen_file`), else its most exact one.
     """
     chosen = {runtime: file for runtime in RUNTIMES if (file := chosen_file(bundle, runtime)) is not None}
     texts = {}
@@ -34,13 +36,21 @@ def kotlin_files(bundle: Bundle) -> dict[str, str]:
 
 
 def chosen_file(bundle: Bundle, runtime: Runtime) -> ExportedFile | None:
-    """The file of a runtime that an app is shown how to load; None where the bundle has none of it."""
+    """The file of a runtime that an app is shown how to load; None where the bundle has none of it.
+
+    Of several recommended ones that of a phone, not of the host that the bundle was measured on too; of several phones'
+    the one that was named last.
+    """
     own = [file for file in bundle.files if file.artifact.runtime == runtime]
-    recommended = {one.file for one in bundle.recommendations}
-    order = {precision: place for place, precision in enumerate(_PREFERRED)}
-    return min(
+    least_first = sorted(bundle.recommendations, key=lambda one: one.device != HOST)
+    recommended = {one.file: place for place, one in enumerate(least_first)}
+    order = {precision: -place for place, precision in enumerate(_PREFERRED)}
+    return max(
         own,
-        key=lambda file: (file.artifact.path.name not in recommended, order.get(file.artifact.precision, len(order))),
+        key=lambda file: (
+            recommended.get(file.artifact.path.name, -1),
+            order.get(file.artifact.precision, -len(order)),
+        ),
         default=None,
     )
 

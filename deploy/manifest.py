@@ -16,6 +16,8 @@ from pocketnas_base.files import Json, read_json, sha256_file, write_json
 
 SCHEMA_VERSION = 2
 MANIFEST = "manifest.json"
+HOST = "local"
+"""What the machine that measures is called among devices."""
 
 _MAX_MANIFEST_BYTES = 64 * 1024 * 1024
 

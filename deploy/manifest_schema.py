@@ -9,9 +9,13 @@ from pocketnas_base.artifact import Precision, Runtime
 
 MAX_FILES = 256
 MAX_LABELS = 100_000
+MAX_TEXT = 4096
+MAX_CHANNELS = 9999
 
 _FILE_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,250}\.(tflite|pte)$"
 _SHA256 = r"^[0-9a-f]{64}$"
+# It becomes a dependency in a build script.
+_RUNTIME_VERSION = r"^(ai-edge-litert|tflite-runtime|executorch) [0-9A-Za-z][0-9A-Za-z.+_-]{0,63}$"
 
 
 def _shown(text: str) -> str:
@@ -20,7 +24,7 @@ def _shown(text: str) -> str:
     return text
 
 
-_Text = Annotated[str, Field(max_length=4096), AfterValidator(_shown)]
+_Text = Annotated[str, Field(max_length=MAX_TEXT), AfterValidator(_shown)]
 _Count = Annotated[int, Field(ge=0, lt=2**53)]
 _Percent = Annotated[float, Field(ge=0, le=100)]
 _Milliseconds = Annotated[float, Field(ge=0, le=1e9)]
@@ -39,8 +43,8 @@ class _Tensor(_Record):
 
 
 class _Normalisation(_Record):
-    mean: tuple[float, ...] = Field(min_length=1, max_length=64)
-    std: tuple[Annotated[float, Field(gt=0)], ...] = Field(min_length=1, max_length=64)
+    mean: tuple[float, ...] = Field(min_length=1, max_length=MAX_CHANNELS)
+    std: tuple[Annotated[float, Field(gt=0)], ...] = Field(min_length=1, max_length=MAX_CHANNELS)
 
     @model_validator(mode="after")
     def _one_each(self) -> "_Normalisation":
@@ -116,7 +120,7 @@ class Entry(_Record):
     architecture_sha256: _Text
     images_sha256: _Text
     weights_licence: _Text | None
-    runtime_version: _Text
+    runtime_version: str = Field(pattern=_RUNTIME_VERSION)
     exporter: _Text
     tool_version: _Text
     latency: tuple[_Latency, ...] = Field(max_length=256)
@@ -126,6 +130,9 @@ class Entry(_Record):
         if self.file.endswith(".pte") is not (self.runtime == "executorch"):
             raise ValueError(f"{self.file} is no file of the runtime {self.runtime}")
         source = self.inputs[0]
+        for tensor in (source, self.outputs[0]):
+            if tensor.layout != "other" and len(tensor.shape) != len(tensor.layout):
+                raise ValueError(f"a shape of {list(tensor.shape)} is none of the layout {tensor.layout}")
         channels = source.shape[1 if source.layout == "NCHW" else -1]
         if self.normalisation is not None and len(self.normalisation.mean) != channels:
             raise ValueError(

@@ -37,8 +37,11 @@ class AssetManager(private val folder: File) {
 """,
     "bitmap.kt": """
 package android.graphics
-class Bitmap(val width: Int, val height: Int, private val colors: IntArray) {
+class Bitmap(val width: Int, val height: Int, private val colors: IntArray, private val config: Config) {
+    enum class Config { ARGB_8888, HARDWARE }
+    fun copy(config: Config, isMutable: Boolean): Bitmap? = Bitmap(width, height, colors, config)
     fun getPixels(into: IntArray, offset: Int, stride: Int, x: Int, y: Int, width: Int, height: Int) {
+        check(config != Config.HARDWARE) { "pixel access is not supported on Config#HARDWARE bitmaps" }
         for (row in 0 until height) for (column in 0 until width)
             into[offset + row * stride + column] = colors[(y + row) * this.width + x + column]
     }

@@ -59,6 +59,24 @@ def test_an_export_into_the_folder_is_described_anew(tmp_path: Path) -> None:
     assert len(read_manifest(tmp_path)) == 1
 
 
+def test_what_is_not_of_an_export_stays(tmp_path: Path) -> None:
+    one = bundle(exported(tmp_path))
+    write_bundle(tmp_path, one)
+    (tmp_path / "kotlin" / "MainActivity.kt").write_text("of the user's own")
+    write_bundle(tmp_path, one)
+    assert (tmp_path / "kotlin" / "MainActivity.kt").read_text() == "of the user's own"
+    for name in ("labels.txt", "MODEL_CARD.md"):
+        folder = tmp_path / f"with {name}"
+        folder.mkdir()
+        (folder / name).write_text("of the user's own")
+        with (
+            pytest.raises(InputError, match=rf"{name} is not of an export and would be written over"),
+            finishing(folder, About(title="Another")),
+        ):
+            pytest.fail("nothing is exported")
+        assert (folder / name).read_text() == "of the user's own"
+
+
 def fail_after(folder: Path, *passed: ExportedFile) -> None:
     """What an export leaves of which only these files passed."""
     write_manifest(folder, passed)
@@ -124,6 +142,15 @@ NAN = float("nan")
         (lambda m: m["files"][0].update(normalisation={"mean": [1], "std": [1]}), "of 1 channels, the input of 3"),
         (lambda m: m["files"][0]["normalisation"].update(std=[1, 0, 1]), "std.1: Input should be greater than 0"),
         (lambda m: m["files"][0]["inputs"][0].update(shape=[1, 0, 6, 3]), "inputs.0.shape.1: Input should be greater"),
+        (
+            lambda m: m["files"][0]["inputs"][0].update(shape=[5], layout="NCHW"),
+            "a shape of [5] is none of the layout NCHW",
+        ),
+        (lambda m: m["files"][0].update(runtime_version="another 1.0"), "files.0.runtime_version: String should match"),
+        (
+            lambda m: m["files"][0].update(runtime_version='ai-edge-litert 2.3.0") } */ object Mine'),
+            "files.0.runtime_version: String should match",
+        ),
         (lambda m: m["files"][0].update(inputs=[]), "files.0.inputs.0: Field required"),
         (lambda m: m["files"][0].update(precision="int3"), "files.0.precision: Input should be"),
         (lambda m: m["recommendations"][0].update(file="other.pte"), "other.pte is recommended and not listed"),

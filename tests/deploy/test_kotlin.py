@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from kotlin_stubs import STUBS, Kotlin, find_kotlin
 
-from deploy.kotlin import CLASS_NAME, kotlin_files
+from deploy.kotlin import CLASS_NAME, chosen_file, kotlin_files
 from deploy.kotlin_classes import LABELS_PER_PART, kotlin_string
 from deploy.manifest import Bundle, ExportedFile, Normalisation, TensorInfo
 from pocketnas_base.artifact import RUNTIMES, Runtime
@@ -26,10 +26,10 @@ import pocketnas.deployed.{name}
 import seen.Seen
 
 fun main(words: Array<String>) {{
-    Seen.classes = {name}.CLASSES
+    Seen.classes = {name}.OUTPUT_SIZE
     val context = Context(AssetManager(File(words[0])), File(words[0]))
     val colors = IntArray({name}.HEIGHT * {name}.WIDTH) {{ (255 shl 24) or (it * 7919 * 31 and 0xffffff) }}
-    val image = Bitmap({name}.WIDTH, {name}.HEIGHT, colors)
+    val image = Bitmap({name}.WIDTH, {name}.HEIGHT, colors, Bitmap.Config.HARDWARE)
     val found = {name}(context, threads = 2).use {{ it.classify(image, most = 3) }}
     println(Seen.bytes.joinToString("") {{ "%02x".format(it) }})
     found.forEach {{ println("${{it.index}}\\t${{it.score}}\\t${{it.label}}") }}
@@ -125,6 +125,29 @@ def test_a_file_of_which_nobody_says_what_becomes_of_pixels_takes_numbers_alone(
     kotlin.compile([tmp_path / name for name in (*texts, *STUBS)], tmp_path / "classes")
 
 
+@pytest.mark.slow
+def test_a_file_whose_output_is_no_list_of_classes_is_not_asked_for_any(kotlin: Kotlin, tmp_path: Path) -> None:
+    shapes: dict[Runtime, TensorInfo] = {
+        "tflite": TensorInfo("output", (1, 2, 3, 5), "NHWC"),
+        "executorch": TensorInfo("output", (1, 5, 2, 3), "NCHW"),
+    }
+    for runtime, name in (("tflite", "net_fp32.tflite"), ("executorch", "net_fp32.pte")):
+        one = bundle(exported(tmp_path, name, output=shapes[runtime], labels=None))  # type: ignore[index]
+        (tmp_path / f"{runtime}.kt").write_text(kotlin_files(one)[f"{CLASS_NAME[runtime]}.kt"])  # type: ignore[index]
+    for name, text in STUBS.items():
+        (tmp_path / name).write_text(text)
+    assert "warning" not in kotlin.compile(sorted(tmp_path.glob("*.kt")), tmp_path / "classes")
+
+
+def test_only_what_is_known_of_an_output_is_written(tmp_path: Path) -> None:
+    one = bundle(exported(tmp_path, output=TensorInfo("output", (1, 2, 3, 5), "NHWC"), labels=None))
+    text = kotlin_files(one)["TfliteClassifier.kt"]
+    assert not any(word in text for word in ("Prediction", "classify", "ranked", "softmax", "exp("))
+    assert "fun input(image: Bitmap): FloatArray" in text
+    assert "Returns 1 x 2 x 3 x 5 numbers (NHWC)." in text
+    assert "const val OUTPUT_SIZE = 30" in text
+
+
 def test_gradle_is_told_the_versions_that_the_files_were_checked_with(tmp_path: Path) -> None:
     text = kotlin_files(bundle(exported(tmp_path), exported(tmp_path, "net_fp32.pte")))["build.gradle.kts"]
     assert 'implementation("com.google.ai.edge.litert:litert:2.3.0")' in text
@@ -141,6 +164,25 @@ def test_the_recommended_file_is_the_one_that_is_loaded(tmp_path: Path) -> None:
     assert 'MODEL = "net_int8.tflite"' in text
     assert "The same code runs net_fp32.tflite" in text
     assert f'SHA256 = "{files[0].artifact.sha256}"' in text
+
+
+def test_a_phone_s_recommendation_counts_more_than_the_host_s_and_the_last_one_most(tmp_path: Path) -> None:
+    files = [exported(tmp_path, name) for name in ("net_fp32.tflite", "net_fp16.tflite", "net_int8.tflite")]
+
+    def shown(*chosen: tuple[str, str | None]) -> str:
+        said = tuple(replace(recommended(file), device=device) for device, file in chosen)
+        file = chosen_file(bundle(*files, recommendations=said), "tflite")
+        assert file is not None
+        return file.artifact.path.name
+
+    assert shown(("local", "net_fp32.tflite"), ("Pixel 8", "net_int8.tflite")) == "net_int8.tflite"
+    assert shown(("Pixel 8", "net_int8.tflite"), ("local", "net_fp32.tflite")) == "net_int8.tflite"
+    assert shown(("local", "net_int8.tflite"), ("Pixel 8", "net_int8.tflite"), ("local", "net_fp32.tflite")) == (
+        "net_int8.tflite"
+    )
+    assert shown(("Pixel 8", "net_int8.tflite"), ("Pixel 3", "net_fp16.tflite")) == "net_fp16.tflite"
+    assert shown(("local", "net_int8.tflite"), ("Pixel 8", None)) == "net_int8.tflite"
+    assert shown(("Pixel 8", None)) == "net_fp32.tflite"
 
 
 @given(st.text(max_size=40))
