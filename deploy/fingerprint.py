@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from search.architecture import Architecture
 from search.data.dataset import chunks
@@ -25,6 +25,20 @@ def architecture_sha256(architecture: Architecture) -> str:
     if architecture.inputs is not None:
         plain.append(architecture.inputs)
     return hashlib.sha256(json.dumps(plain).encode()).hexdigest()
+
+
+def program_sha256(program: Any) -> str:
+    """Over what a program of torch.export computes, apart from its weights: operations, and numbers in its code."""
+    import torch
+
+    total = hashlib.sha256()
+    for name, part in program.graph_module.named_modules():
+        if isinstance(part, torch.fx.GraphModule):
+            total.update(f"{name}\n{part.graph}\n".encode())
+    for name, constant in sorted(program.constants.items()):
+        if isinstance(constant, torch.Tensor):
+            _add(total, name, constant)
+    return total.hexdigest()
 
 
 def images_sha256(images: "Tensor", labels: "Tensor | None") -> str:

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 
 from deploy.evidence import file_stem, kinds_of
 from deploy.export_model import export_model
-from deploy.fingerprint import architecture_sha256
+from deploy.fingerprint import architecture_sha256, program_sha256
 from deploy.manifest import About, ExportedFile
+from deploy.program import exported_program
 from deploy.subject import MAX_CALIBRATION_IMAGES, Subject
 from deploy.tflite_network import CONVERTERS, check_converter
 from pocketnas.console import print_json, print_table, progress_bar
@@ -19,7 +20,6 @@ from pocketnas.export_words import known_of, labels_of, normalisation_of, shape_
 from pocketnas.outside_delegate import outside_delegate
 from pocketnas_base.artifact import PRECISIONS, RUNTIMES, Artifact
 from pocketnas_base.errors import InputError
-from pocketnas_base.files import sha256_bytes
 from search.architecture import Architecture
 
 if TYPE_CHECKING:
@@ -57,7 +57,6 @@ class _Network:
     name: str
     network: "nn.Module"
     input_shape: tuple[int, int, int]
-    structure_sha256: str
     architecture: Architecture | None
 
 
@@ -110,9 +109,7 @@ def _network(options: ExportOptions) -> _Network:
         architecture = load_architecture(options.architecture)
         shape = (architecture.image_channels, architecture.resolution, architecture.resolution)
         network = load_network(architecture, options.weights)
-        return _Network(
-            options.name or architecture.name, network, shape, architecture_sha256(architecture), architecture
-        )
+        return _Network(options.name or architecture.name, network, shape, architecture)
     assert options.model is not None
     if options.input is None:
         raise InputError("say what the network takes: --input CHANNELSxHEIGHTxWIDTH, such as 3x224x224")
@@ -121,7 +118,7 @@ def _network(options: ExportOptions) -> _Network:
     if options.weights is not None:
         _load(module, options.weights, options.model)
     name = options.name or options.model.rpartition(":")[2]
-    return _Network(name, module.eval(), shape, sha256_bytes(repr(module).encode()), None)
+    return _Network(name, module.eval(), shape, None)
 
 
 def _module(spec: str) -> "nn.Module":
@@ -179,7 +176,7 @@ def _subject(options: ExportOptions, network: _Network, *, needs_calibration: bo
         name=network.name,
         network=network.network,
         input_shape=network.input_shape,
-        structure_sha256=network.structure_sha256,
+        structure_sha256=_structure_sha256(network),
         images=test.images if labels is not None else spread_over(test.images, MAX_CALIBRATION_IMAGES),
         labels=labels if labels is None else labels.to(torch.int64),
         calibration=(
@@ -194,6 +191,16 @@ def _subject(options: ExportOptions, network: _Network, *, needs_calibration: bo
         uint8_input=options.uint8_input,
         weights_licence=options.licence,
     )
+
+
+def _structure_sha256(network: _Network) -> str:
+    """Over what a network computes, apart from its weights. A module may compute otherwise and look the same: it is its
+    code that says what."""
+    import torch
+
+    if network.architecture is not None:
+        return architecture_sha256(network.architecture)
+    return program_sha256(exported_program(network.network, torch.zeros(1, *network.input_shape)))
 
 
 def _outputs(network: _Network, options: ExportOptions) -> tuple[int, ...]:
