@@ -113,8 +113,9 @@ class _Export:
         expected = expected_of(subject, self._checking)
         self._done = _CHECK
         # Nothing is refused from here on. Whatever stands under a final name belongs to the manifest, also while the
-        # rest is in the making.
-        _put_away(stale, self._out_dir, _in_order(files))
+        # rest is in the making; a manifest that was lost may have left more than is known to be stale.
+        finals = [self._out_dir / file_name(subject, *kind) for kind in missing]
+        _put_away([*stale, *finals, *map(layers_path, finals)], self._out_dir, _in_order(files))
         of_tflite = [precision for runtime, precision in missing if runtime == "tflite"]
         of_executorch = [precision for runtime, precision in missing if runtime == "executorch"]
         if of_tflite:
@@ -122,8 +123,7 @@ class _Export:
                 self._make_tflite(of_tflite, expected, files)
         self._done = _CHECK + len(of_tflite) * (_CONVERT + _CHECK)
         if of_executorch:
-            with self._attempt():
-                self._make_executorch(of_executorch, expected, files)
+            self._make_executorch(of_executorch, expected, files)
         if self._failures:
             raise ExportError("; ".join(self._failures))
 
@@ -143,10 +143,19 @@ class _Export:
     ) -> None:
         self._say("converting to executorch")
         paths = {precision: self._path("executorch", precision) for precision in precisions}
-        self._logged("executorch", lambda log: convert_to_pte(self._subject, paths, log, self._converted))
+        converted: set[Precision] = set()
+
+        def finished(precision: Precision) -> None:
+            converted.add(precision)
+            self._done += _CONVERT
+            self._say(f"executorch in {precision}")
+
+        with self._attempt():
+            self._logged("executorch", lambda log: convert_to_pte(self._subject, paths, log, finished))
         for precision in precisions:
-            with self._attempt():
-                self._check(("executorch", precision), expected, files)
+            if precision in converted:
+                with self._attempt():
+                    self._check(("executorch", precision), expected, files)
 
     @contextmanager
     def _attempt(self) -> Iterator[None]:
@@ -228,10 +237,6 @@ class _Export:
 
     def _checking(self, done: int, total: int, what: str) -> None:
         self._progress(self._done + _CHECK * done // total, self._total, f"checking {what}")
-
-    def _converted(self, precision: Precision) -> None:
-        self._done += _CONVERT
-        self._say(f"executorch in {precision}")
 
     def _say(self, what: str) -> None:
         self._progress(self._done, self._total, what)

@@ -12,6 +12,7 @@ from deploy.program import exported_program, save_program
 from deploy.subject import Subject, deployed_module
 from deploy.workers import Job, Workers
 from pocketnas_base.artifact import Precision
+from pocketnas_base.errors import ExportError
 
 if TYPE_CHECKING:
     import torch
@@ -36,29 +37,42 @@ def convert_to_pte(
     convolution weights as float32, which is how XNNPACK takes them. int8: as XNNPACKQuantizer has it, weights by output
     channel, activations by tensor with the ranges seen on `subject.calibration`; its two ends stay float32.
     Operators that XNNPACK does not take are left to ExecuTorch's own kernels.
-    Raises ExportError; what the exporter printed is then kept in `log`.
+    finished: told of every precision whose file is there.
+    Raises ExportError, when all others are done, with every precision that failed; what the exporter printed is then
+    kept in `log`.
     """
+    failures: dict[Precision, str] = {}
     with tempfile.TemporaryDirectory(prefix="pocketnas-executorch-", dir=log.resolve().parent) as name:
-        folder, names = Path(name), list(paths)
+        folder = Path(name)
         workers = min(_MAX_WORKERS, os.cpu_count() or 1, len(paths))
         with Workers(_WORKER, log.resolve(), count=workers) as started:
-            _save_inputs(subject, paths, folder)
+            failures |= _save_inputs(subject, paths, folder)
+            ready = [precision for precision in paths if precision not in failures]
             started.run(
-                [_job(precision, path, folder) for precision, path in paths.items()],
-                lambda index: finished(names[index]),
+                [_job(precision, paths[precision], folder) for precision in ready],
+                lambda index: finished(ready[index]),
+                lambda index, why: failures.update({ready[index]: why}),
             )
+    if failures:
+        said = "; ".join(f"{precision}: {failures[precision]}" for precision in paths if precision in failures)
+        raise ExportError(said + (f"; what the exporter printed is in {log.resolve()}" if log.exists() else ""))
 
 
-def _save_inputs(subject: Subject, precisions: Collection[Precision], folder: Path) -> None:
-    """The programs and images that jobs name."""
+def _save_inputs(subject: Subject, precisions: Collection[Precision], folder: Path) -> dict[Precision, str]:
+    """The programs and images that jobs name; what went wrong with one precision alone is returned."""
     plain, example = deployed_module(subject, from_pixels=subject.uint8_input), subject.example()
     if set(precisions) - {"fp16"}:
         save_program(exported_program(plain, example), folder / _FLOAT32)
-    if "fp16" in precisions:
-        save_program(exported_program(_in_half(plain, subject), example), folder / _FLOAT16)
     if "int8" in precisions:
         assert subject.calibration is not None
         np.save(folder / _CALIBRATION, subject.taken(subject.calibration).numpy(), allow_pickle=False)
+    if "fp16" in precisions:
+        # Code may hold float32 numbers of its own, which half-precision weights do not go with.
+        try:
+            save_program(exported_program(_in_half(plain, subject), example), folder / _FLOAT16)
+        except ExportError as error:
+            return {"fp16": str(error)}
+    return {}
 
 
 def _job(precision: Precision, path: Path, folder: Path) -> Job:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from deploy.fingerprint import images_sha256
 from deploy.manifest import Calibration, Normalisation
+from deploy.manifest_schema import MAX_TEXT
 from pocketnas_base.errors import InputError
 from search.architecture import Architecture
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 MAX_CALIBRATION_IMAGES = 256
+# File names are made of it, and more is appended to them.
+_MAX_NAME = 160
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +65,10 @@ class Subject:
             raise InputError("a file that takes pixels needs mean and std, to fold them in")
         if self.labels is not None and self.labels.shape != self.images.shape[:1]:
             raise InputError(f"{len(self.images)} images cannot be checked with labels of {list(self.labels.shape)}")
+        _check_line("the network's name", self.name, _MAX_NAME)
+        _check_line("the licence of the weights (its name, such as MIT)", self.weights_licence or "", MAX_TEXT)
+        for name in self.class_names or ():
+            _check_line("a label", name, MAX_TEXT)
 
     @cached_property
     def images_sha256(self) -> str:
@@ -96,6 +103,13 @@ class Subject:
     def taken(self, images: "Tensor") -> "Tensor":
         """As the files take them, apart from the layout: uint8 pixels, or float32."""
         return images.detach().cpu().contiguous() if self.uint8_input else self.prepared(images)
+
+
+def _check_line(what: str, text: str, most: int) -> None:
+    """Raise InputError for a text that a manifest cannot hold."""
+    if not text.isprintable() or len(text) > most:
+        shown = ascii(text[:40]) + ("..." if len(text) > 40 else "")
+        raise InputError(f"{what} must be one line of at most {most} characters that can be printed, not {shown}")
 
 
 def deployed_module(subject: Subject, *, from_pixels: bool) -> "nn.Module":

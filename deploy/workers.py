@@ -7,7 +7,7 @@ import queue
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Self
@@ -16,8 +16,8 @@ from pocketnas_base.errors import ExportError
 
 Job = dict[str, object]
 
-# From a feeding thread: a job is done, a job failed, or the thread has nothing left to do.
-News = int | ExportError | None
+# From a feeding thread: a job's index and what went wrong with it, nothing where it is done; None: the thread is over.
+News = tuple[int, str] | None
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -46,9 +46,15 @@ class Workers:
         if not self._keeps_log:
             self._log.unlink(missing_ok=True)  # of two processes that export side by side one is the first
 
-    def run(self, jobs: Sequence[Job], finished: Callable[[int], None] = lambda _index: None) -> None:
+    def run(
+        self,
+        jobs: Sequence[Job],
+        finished: Callable[[int], None] = lambda _index: None,
+        failed: Callable[[int, str], None] | None = None,
+    ) -> None:
         """Have all `jobs` done, each by whichever worker is free. finished: called in this thread with a job's index
-        when it is done. Raises ExportError with the first failure's message and the log's path."""
+        when it is done. failed: called with that of a job that failed, and why, when the others go on; without it the
+        first failure ends them all, as an ExportError with its message and the log's path."""
         pending: queue.SimpleQueue[int] = queue.SimpleQueue()
         for index in range(len(jobs)):
             pending.put(index)
@@ -62,16 +68,23 @@ class Workers:
                     match news.get():
                         case None:
                             count -= 1
-                        case ExportError() as error:
-                            self._keeps_log = True
-                            raise ExportError(f"{error}; what the converter printed is in {self._log}")
-                        case index:
+                        case index, "":
                             finished(index)
+                        case index, complaint:
+                            self._failed(index, complaint, failed)
+                for index in _left(pending):
+                    self._failed(index, "no converter's process was left to do it", failed)
             except BaseException:
                 # The threads wait for their answers: none will come.
                 for process in self._processes:
                     process.kill()
                 raise
+
+    def _failed(self, index: int, complaint: str, failed: Callable[[int, str], None] | None) -> None:
+        self._keeps_log = True
+        if failed is None:
+            raise ExportError(f"{complaint}; what the converter printed is in {self._log}")
+        failed(index, complaint)
 
 
 def run_jobs(
@@ -143,17 +156,25 @@ def _feed(
     news: "queue.SimpleQueue[News]",
 ) -> None:
     try:
-        with contextlib.suppress(queue.Empty):
-            while True:
-                index = pending.get_nowait()
-                if complaint := _ask(process, jobs[index]):
-                    news.put(ExportError(complaint))
-                    return
-                news.put(index)
-    except (OSError, ValueError) as error:
-        news.put(ExportError(f"the converter's process cannot be talked to: {error}"))
+        for index in _left(pending):
+            try:
+                complaint = _ask(process, jobs[index])
+            except (OSError, ValueError) as error:
+                complaint = f"the converter's process cannot be talked to: {error}"
+                process.kill()
+                process.wait()
+            news.put((index, complaint))
+            if process.poll() is not None:
+                return
     finally:
         news.put(None)
+
+
+def _left(pending: "queue.SimpleQueue[int]") -> Iterator[int]:
+    """The jobs that nobody has taken, each taken as it is given."""
+    with contextlib.suppress(queue.Empty):
+        while True:
+            yield pending.get_nowait()
 
 
 def _ask(process: "subprocess.Popen[str]", job: Job) -> str:

@@ -78,7 +78,7 @@ def _places(length: int, count: int) -> list[int]:
 
 
 def labels_as(named: NamedImages, class_names: tuple[str, ...] | None, outputs: int, what: str) -> "torch.Tensor":
-    """Labels as places in a network's output: by name where its classes have names, else by number.
+    """Labels as places in a network's output: by name where the network's classes have these, else by number.
 
     Raises InputError when the images have no labels, or classes that the network does not know.
     """
@@ -86,11 +86,20 @@ def labels_as(named: NamedImages, class_names: tuple[str, ...] | None, outputs: 
 
     if named.labels is None or named.classes is None:
         raise InputError(f"{what} have no labels: give a folder of classes, Parquet files, or another labelled set")
-    if class_names is not None and set(named.classes) <= set(class_names):
+    if named.classes == class_names:
+        return named.labels
+    unknown = [name for name in named.classes if class_names is not None and name not in class_names]
+    if class_names is not None and not unknown:
+        if twice := [name for name in named.classes if class_names.count(name) > 1]:
+            raise InputError(
+                f"{what}: {twice[0]!r} stands for several of the network's classes; tell them apart in --labels"
+            )
         places = torch.tensor([class_names.index(name) for name in named.classes])
         return places[named.labels]
+    missing = unknown[0] if unknown else None
+    if missing is not None and len(unknown) < len(named.classes):
+        raise InputError(f"{what}: {missing!r} is none of its labels, as other classes are; name it as --labels does")
     if len(named.classes) != outputs:
-        missing = next((n for n in named.classes if class_names is not None and n not in class_names), None)
         reason = f"; {missing!r} is none of its labels" if missing is not None else "; name its classes with --labels"
         raise InputError(f"{what} have {len(named.classes)} classes, the network {outputs}{reason}")
     return named.labels

@@ -43,7 +43,8 @@ def labels_of(path: Path | None) -> tuple[str, ...] | None:
     if path is None:
         return None
     try:
-        text = read_bytes(path, what="labels", max_bytes=MAX_LABEL_BYTES).decode()
+        # Some editors begin a file with a byte order mark.
+        text = read_bytes(path, what="labels", max_bytes=MAX_LABEL_BYTES).decode("utf-8-sig")
     except UnicodeDecodeError:
         raise InputError(f"labels {path} are no UTF-8 text: one name a line") from None
     names = tuple(line.strip() for line in text.splitlines())

@@ -87,6 +87,20 @@ class SelectTF(nn.Module):
         return torch.atan(self.layer(images).flatten(1))
 
 
+class HoldsFloat32(nn.Module):
+    """Its code holds a tensor of float32, so that it cannot be computed in float16."""
+
+    def __init__(self, *, before_stem: bool) -> None:
+        super().__init__()
+        self.stem, self.head, self.before_stem = nn.Conv2d(1, 4, 28), nn.Linear(4, 10), before_stem
+
+    def forward(self, images: Tensor) -> Tensor:
+        factor = torch.tensor([0.5])
+        value = self.stem(images * factor if self.before_stem else images).flatten(1)
+        result: Tensor = self.head(value if self.before_stem else value * factor)
+        return result
+
+
 class Unsupported(nn.Module):
     """An operator that phones' runtimes have no kernel for."""
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from export_cases import Branching, Other, TwoOutputs, Unsupported, other
+from export_cases import Branching, HoldsFloat32, Other, TwoOutputs, Unsupported, other
 from torch import nn
 
 from deploy import evidence
@@ -157,6 +157,7 @@ def test_a_second_export_makes_only_what_is_missing_or_different(
 
 def test_int8_of_ranges_that_do_not_fit_is_rejected_and_the_others_are_kept(subject: Subject, tmp_path: Path) -> None:
     dark = replace(subject, calibration=torch.zeros(4, 1, 28, 28, dtype=torch.uint8))
+    (tmp_path / "other_int8.tflite").write_bytes(b"of an export whose manifest was lost")
     message = r"other_int8.tflite computes otherwise than torch.*dB asked for.*, first in .*stem \+ .*over 4 images\)"
     with pytest.raises(ExportError, match=message) as caught:
         export_model(dark, tmp_path, runtimes=["tflite"], precisions=("fp32", "int8"))
@@ -247,6 +248,26 @@ def test_where_one_converter_fails_the_other_runtime_s_files_are_made(
 
 
 @pytest.mark.parametrize(
+    ("before_stem", "message"),
+    [
+        (True, r"^executorch: fp16: torch.export cannot take the network: [^;]*$"),
+        (False, r"^executorch: fp16: .*mismatched dtypes.*other.executorch.log$"),
+    ],
+    ids=["in torch.export", "in the lowering"],
+)
+def test_where_one_precision_cannot_be_converted_the_others_are(
+    subject: Subject, before_stem: bool, message: str, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    wanted = replace(subject, network=HoldsFloat32(before_stem=before_stem).eval(), labels=None, class_names=None)
+    with pytest.raises(ExportError, match=message) as caught:
+        export_model(wanted, tmp_path, runtimes=["executorch"], precisions=("fp32", "fp16"))
+    assert "\n" not in str(caught.value)
+    (file,) = read_manifest(tmp_path)
+    assert file.artifact.path.name == "other_fp32.pte"
+
+
+@pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"images": torch.zeros(3, 1, 32, 32)}, r"takes images of \[1, 28, 28\], not \[3, 1, 32, 32\]"),
@@ -256,13 +277,17 @@ def test_where_one_converter_fails_the_other_runtime_s_files_are_made(
         ({"labels": torch.zeros(3, dtype=torch.int64)}, "cannot be checked with labels"),
         ({"normalisation": Normalisation((0.0,) * 3, (1.0,) * 3)}, "3 numbers for 1 channels"),
         ({"images": torch.zeros(3, 1, 28, 28), "labels": None, "uint8_input": True}, "checked on pixels"),
+        ({"weights_licence": "MIT License\n\nCopyright"}, r"licence of the weights .* must be one line .*'MIT License"),
+        ({"class_names": ("cat", "dog" * 2000)}, r"a label must be one line of at most 4096 .*\.\.\."),
+        ({"name": "n" * 200}, "the network's name must be one line of at most 160 characters"),
     ],
 )
-def test_images_that_do_not_fit_the_network_are_one_line(
+def test_what_does_not_fit_the_network_or_its_manifest_is_one_line(
     subject: Subject, change: dict[str, object], message: str
 ) -> None:
-    with pytest.raises(InputError, match=message):
+    with pytest.raises(InputError, match=message) as caught:
         replace(subject, **change)  # type: ignore[arg-type]
+    assert "\n" not in str(caught.value)
 
 
 def test_int8_without_images_to_calibrate_with_is_refused(subject: Subject, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from types import ModuleType
 import pytest
 
 from deploy import interpreters
-from deploy.workers import ROOT, run_jobs
+from deploy.workers import ROOT, Workers, run_jobs
 from pocketnas_base.artifact import Artifact
 from pocketnas_base.errors import ExportError, MissingDependencyError
 
@@ -64,6 +64,36 @@ def test_a_failure_is_one_line_that_names_the_log(what: str, message: str, worke
     text = log.read_text()
     assert "chatter on stdout" in text
     assert "chatter on stderr" in text
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+@pytest.mark.parametrize(
+    ("jobs", "done", "failures"),
+    [
+        (("fail", "well", "fail", "well"), {1, 3}, {0: "this cannot be lowered", 2: "this cannot be lowered"}),
+        (("die",), set(), {0: "the converter's process ended with exit status 7"}),
+    ],
+)
+def test_the_other_jobs_are_done_where_one_may_fail(
+    jobs: tuple[str, ...], done: set[int], failures: dict[int, str], workers: int, worker: str, tmp_path: Path
+) -> None:
+    found: set[int] = set()
+    wrong: dict[int, str] = {}
+    log = tmp_path / "export.log"
+    with Workers(worker, log, count=workers) as started:
+        started.run([{"do": what} for what in jobs], found.add, wrong.__setitem__)
+    assert (found, wrong) == (done, failures)
+    assert "chatter" in log.read_text(), "kept, because something failed"
+
+
+def test_every_job_is_told_of_where_no_worker_is_left(worker: str, tmp_path: Path) -> None:
+    wrong: dict[int, str] = {}
+    with Workers(worker, tmp_path / "export.log") as started:
+        started.run([{"do": "die"}, {"do": "well"}], failed=wrong.__setitem__)
+    assert wrong == {
+        0: "the converter's process ended with exit status 7",
+        1: "no converter's process was left to do it",
+    }
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """Images to calibrate with and to check on, in every form that a user may name."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import torch
 from PIL import Image
 
 from pocketnas.export_images import NamedImages, labels_as, named_images, spread_over
+from pocketnas.export_words import labels_of
 from pocketnas_base.errors import DataError, InputError
 
 SHAPE = (3, 24, 24)
@@ -90,10 +92,26 @@ def test_labels_go_by_name_where_classes_have_names() -> None:
     assert labels_as(named, None, 2, "images").tolist() == [0, 1, 1]
     with pytest.raises(InputError, match="'dog' is none of its labels"):
         labels_as(named, ("ant", "cat", "cow"), 3, "images")
+    assert labels_as(named, ("a", "b"), 2, "images").tolist() == [0, 1, 1], "none of its names is known"
+    with pytest.raises(InputError, match="'dog' is none of its labels, as other classes are"):
+        labels_as(named, ("cat", "hound"), 2, "images")
+    assert labels_as(replace(named, classes=("cat", "cat")), ("cat", "cat"), 2, "images").tolist() == [0, 1, 1]
+    with pytest.raises(InputError, match="'cat' stands for several of the network's classes"):
+        labels_as(named, ("cat", "dog", "cat"), 3, "images")
     with pytest.raises(InputError, match="name its classes with --labels"):
         labels_as(named, None, 3, "images")
     with pytest.raises(InputError, match="have no labels"):
         labels_as(NamedImages(torch.zeros(3, *SHAPE), None, None), None, 3, "images")
+
+
+def test_labels_are_lines_whatever_the_editor_puts_around_them(tmp_path: Path) -> None:
+    path = tmp_path / "labels.txt"
+    path.write_bytes("\ufeffcat\r\nFüchse\r\n".encode())
+    assert labels_of(path) == ("cat", "Füchse")
+    for content in ("cat\n\ndog\n", "", "a\x1b[2J\n"):
+        path.write_text(content)
+        with pytest.raises(InputError, match="one name a line, and no empty line"):
+            labels_of(path)
 
 
 def test_images_are_spread_evenly() -> None:
