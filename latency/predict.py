@@ -1,10 +1,12 @@
 """Predicted latency: one invocation, each operator's own share on top, and what whole networks say of such sums."""
 
+import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from latency.opspec import OpSpec
+from latency.opspec import EMPTY, OpSpec
 from latency.table import LatencyTable
 
 Interval = Literal["networks", "rows"]
@@ -26,8 +28,8 @@ class Prediction:
     latency_ms: invocation_ms + the sum of the blocks, each corrected by the table's calibration where it has one.
     sum_ms: the plain sum of the rows. low_ms, high_ms: the 95 % interval; None where the table does not say how
     uncertain its rows are. interval: what it rests on: `networks`, the errors on measured networks that were left out
-    of the calibration; or `rows`, only the rows' noise, each taken as independent and added in quadrature, which does
-    not speak of what a sum leaves out.
+    of the calibration; or `rows`, only the rows' noise, which does not speak of what a sum leaves out: rows are taken
+    as independent and added in quadrature, each as often as it stands in the sum.
     """
 
     latency_ms: float
@@ -82,15 +84,20 @@ def predict(table: LatencyTable, ops: Sequence[OpSpec]) -> Prediction:
 
 
 def _noise_ms(table: LatencyTable, ops: Sequence[OpSpec]) -> float | None:
-    squares = 0.0
+    """None where one of the rows does not state its noise. The empty model's row stands in the sum as an invocation,
+    and is taken off every operator that was measured as a model of its own."""
+    times: Counter[tuple[int | None, OpSpec]] = Counter()
     for place, op in enumerate(ops):
         if op.kind == "zero" and not table.prices_zero:
             continue
-        noise = table.row(op, place).noise_ms
-        if noise is None:
-            return None
-        squares += noise**2
-    return float(squares**0.5)
+        times[place if (place, op) in table.placed else None, op] += 1
+    noises = [(count, table.row(op, place).noise_ms) for (place, op), count in times.items()]
+    if EMPTY in table.rows:
+        alone = table.info.rows == "alone"
+        taken_off = sum(n for (at, op), n in times.items() if alone and table.row(op, at).copies is None)
+        noises += [(1 - taken_off, table.rows[EMPTY].noise_ms)] if taken_off != 1 else []
+    known = [count * noise for count, noise in noises if noise is not None]
+    return math.hypot(*known) if len(known) == len(noises) else None
 
 
 @dataclass(frozen=True, slots=True)

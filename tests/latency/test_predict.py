@@ -2,6 +2,7 @@
 
 import itertools
 import random
+from dataclasses import replace
 
 import pytest
 from sample_tables import table_info
@@ -63,15 +64,41 @@ def test_an_operator_that_occurs_twice_counts_twice(table: LatencyTable) -> None
 
 def test_no_operator_is_the_empty_model(table: LatencyTable) -> None:
     prediction = predict(table, [])
-    assert (prediction.latency_ms, prediction.low_ms, prediction.high_ms) == (INVOCATION_MS,) * 3
+    assert prediction.latency_ms == INVOCATION_MS
+    assert (prediction.low_ms, prediction.high_ms) == pytest.approx((0.98 * INVOCATION_MS, 1.02 * INVOCATION_MS))
 
 
-def test_uncertainties_add_in_quadrature() -> None:
-    first, second = DEMO.edges[1].candidates[:2]
-    noisy = table_with({EMPTY: row(INVOCATION_MS), first: row(1.0, high_ms=1.3), second: row(2.0, high_ms=2.4)})
-    prediction = predict(noisy, [first, second, zero(16, 14)])
-    assert prediction.high_ms - prediction.latency_ms == pytest.approx(0.5)
-    assert prediction.latency_ms - prediction.low_ms == pytest.approx(0.5)
+FIRST, SECOND = DEMO.edges[1].candidates[:2]
+
+
+@pytest.mark.parametrize(
+    ("ops", "empty_noise", "noise"),
+    [
+        ([FIRST], 0.1, 0.3),
+        ([FIRST, SECOND, zero(16, 14)], 0.0, 0.5),
+        # One row's error is the same each time that the row is used.
+        ([FIRST, FIRST], 0.0, 0.6),
+        ([FIRST, SECOND, SECOND], 0.0, (0.3**2 + 0.8**2) ** 0.5),
+        # An invocation on top, and the empty model taken off three operators.
+        ([FIRST, SECOND, SECOND], 0.5, (0.3**2 + 0.8**2 + 1.0**2) ** 0.5),
+    ],
+)
+def test_uncertainties_of_rows_add_in_quadrature(ops: list[OpSpec], empty_noise: float, noise: float) -> None:
+    empty = row(INVOCATION_MS, high_ms=INVOCATION_MS + empty_noise)
+    noisy = table_with({EMPTY: empty, FIRST: row(1.0, high_ms=1.3), SECOND: row(2.0, high_ms=2.4)})
+    prediction = predict(noisy, ops)
+    assert prediction.low_ms is not None
+    assert prediction.high_ms is not None
+    assert prediction.high_ms - prediction.latency_ms == pytest.approx(noise)
+    assert prediction.latency_ms - prediction.low_ms == pytest.approx(noise)
+
+
+def test_an_operator_taken_from_several_copies_holds_nothing_of_the_empty_model() -> None:
+    """Its row is an invocation and what one more copy adds: what is wrong with the invocation falls out."""
+    short = replace(row(0.3, high_ms=0.34), copies=8)
+    noisy = table_with({EMPTY: row(INVOCATION_MS, high_ms=INVOCATION_MS + 0.03), FIRST: short})
+    prediction = predict(noisy, [FIRST])
+    assert prediction.high_ms - prediction.latency_ms == pytest.approx(0.05)
 
 
 def test_a_missing_row_is_an_error_that_names_it_never_a_default(table: LatencyTable) -> None:

@@ -95,6 +95,8 @@ def test_one_row_of_unknown_noise_makes_the_interval_unknown() -> None:
     table = LatencyTable(SHARES, {FIRST: share(0.5, 0.8), SECOND: share(1.0)})
     known = predict(table, [FIRST])
     assert (known.low_ms, known.high_ms) == pytest.approx((0.2, 0.8))
+    twice = predict(table, [FIRST, FIRST])
+    assert (twice.low_ms, twice.high_ms) == pytest.approx((0.4, 1.6))
     unknown = predict(table, [FIRST, SECOND])
     assert (unknown.low_ms, unknown.high_ms) == (None, None)
 
