@@ -87,7 +87,7 @@ def load_csv(path: Path, *, unknown: TableSource, tool_version: str) -> LatencyT
 def parse_csv(content: bytes, *, where: str, unknown: TableSource, tool_version: str) -> LatencyTable:
     """The same from a file's content; `where` is how messages call it."""
     try:
-        lines = content.decode().splitlines()
+        lines = content.decode("utf-8-sig").splitlines()
     except UnicodeDecodeError:
         raise InputError(f"{where} is not UTF-8 text") from None
     said, body = _split(lines, where)
@@ -128,7 +128,7 @@ def _records(body: list[str], where: str) -> Iterator[dict[str, object]]:
             raise InputError(f"{where}: a column stands there twice")
         check_columns(header, where=where, kind="CSV", may_lack=_MAY_BE_LEFT_OUT)
         readers = [_READERS.get(name, str) for name in header]
-        for number, cells in enumerate(reader, start=1):
+        for number, cells in enumerate(filter(None, reader), start=1):
             if number > MAX_ROWS:
                 raise InputError(f"{where} has more than {MAX_ROWS} rows")
             if len(cells) != len(header):
@@ -144,16 +144,23 @@ def _records(body: list[str], where: str) -> Iterator[dict[str, object]]:
 
 def _whole_number(text: str) -> int:
     try:
-        return int(text)
+        return int(_plain(text))
     except ValueError:
         raise ValueError(f"{text[:40]!r} is no whole number") from None
 
 
 def _time(text: str) -> float:
     try:
-        return float(text)
+        return float(_plain(text))
     except ValueError:
         raise ValueError(f"{text[:40]!r} is no number") from None
+
+
+def _plain(text: str) -> str:
+    """A number's text; `1_5`, which Python alone takes for 15, is none."""
+    if "_" in text:
+        raise ValueError
+    return text
 
 
 def _true_or_false(text: str) -> bool:

@@ -51,6 +51,21 @@ def test_so_do_tolerated_reasons_and_rows_of_single_places(tmp_path: Path) -> No
         assert LatencyTable.load(tmp_path / "t.parquet") == kind
 
 
+@pytest.mark.parametrize("end", ["", "\n", "\n\n", "\r\n\r\n"])
+def test_what_editors_and_spreadsheets_add_changes_nothing(end: str) -> None:
+    plain = parse(COLUMNS, EMPTY_LINE, BLOCK_LINE)
+    content = "\ufeff" + "\r\n".join((COLUMNS, EMPTY_LINE, "", BLOCK_LINE)) + end
+    assert parse_csv(content.encode(), where="table t.csv", unknown=NOBODY, tool_version="0") == plain
+
+
+@pytest.mark.parametrize(("value", "kind"), [("1_5", "number"), ("1.5_0", "number"), ("0x10", "number")])
+def test_a_number_that_only_python_reads_is_refused(value: str, kind: str) -> None:
+    with pytest.raises(InputError, match=f"row 2: '{value}' is no {kind}"):
+        parse(COLUMNS, EMPTY_LINE, BLOCK_LINE.replace("1.5", value))
+    with pytest.raises(InputError, match="row 1: '2_4' is no whole number"):
+        parse(COLUMNS, BLOCK_LINE.replace("24", "2_4"))
+
+
 times = st.floats(1e-300, 600_000, allow_nan=False)
 weights = st.floats(-600_000, 600_000, allow_nan=False)
 counts = st.none() | st.integers(1, 2**60)
