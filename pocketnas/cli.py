@@ -250,5 +250,7 @@ def main() -> None:
 
 
 def _fail(message: str, status: int) -> None:
-    print(f"pocketnas: {message}", file=sys.stderr, flush=True)
+    from pocketnas.console import one_line
+
+    print(f"pocketnas: {one_line(message)}", file=sys.stderr, flush=True)
     sys.exit(status)

@@ -57,6 +57,11 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def one_line(value: object) -> str:
+    """A value as text that neither starts a new line nor moves a terminal's cursor, whatever file it stood in."""
+    return "".join(letter if letter.isprintable() else "?" for letter in str(value))
+
+
 def os_error_line(error: OSError) -> str | None:
     """What to tell a person of something that the system refused; None where it names no file: a bug is likelier."""
     where = f" ({error.filename})" if error.filename else ""

@@ -6,7 +6,7 @@ from latency.chain import Chain
 from latency.check import LIMITS, check_table
 from latency.library import load_table
 from latency.table import LatencyTable
-from pocketnas.console import print_json, say
+from pocketnas.console import one_line, print_json, say
 from pocketnas_base.errors import InputError
 from search.space import load_space
 
@@ -57,5 +57,6 @@ def chain_of(table: LatencyTable, space: str) -> tuple[Chain | None, str | None]
     except InputError:
         chain = None
     if chain is None or chain.fingerprint != table.info.space_fingerprint:
-        return None, f"the table is of a space {name} that does not come with the product; give its file with --space"
+        own = one_line(name)
+        return None, f"the table is of a space {own} that does not come with the product; give its file with --space"
     return chain, None

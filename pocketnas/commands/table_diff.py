@@ -2,7 +2,7 @@
 
 from latency.diff import REPEATS_WITHIN, TableDiff, diff_tables
 from latency.library import load_table
-from pocketnas.console import print_json, print_table, print_words
+from pocketnas.console import one_line, print_json, print_table, print_words
 
 MOST_MOVED = 10
 
@@ -43,7 +43,7 @@ def diff(first: str, second: str, *, as_json: bool) -> None:
     if found.provenance:
         print_words(
             ["provenance", "first", "second"],
-            [[difference.field, str(difference.first), str(difference.second)] for difference in found.provenance],
+            [[each.field, one_line(each.first), one_line(each.second)] for each in found.provenance],
         )
 
 

@@ -6,7 +6,7 @@ from latency.check import check_table
 from latency.library import load_table
 from latency.rows import TIMES
 from pocketnas.commands.table_check import chain_of
-from pocketnas.console import print_json, print_table
+from pocketnas.console import one_line, print_json, print_table
 from pocketnas_base.errors import InputError
 
 
@@ -43,7 +43,7 @@ def show(name_or_path: str, *, as_json: bool, html: Path | None) -> None:
     )
     for name, value in table.info.model_dump(mode="json").items():
         if value is not None:
-            print(f"{name}: {value}")
+            print(f"{name}: {one_line(value)}")
 
 
 def _count(value: int | None) -> str:

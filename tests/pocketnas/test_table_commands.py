@@ -180,6 +180,21 @@ def test_what_stands_in_a_table_is_text_on_its_page(tmp_path: Path) -> None:
     assert hostile in page.said
 
 
+def test_what_stands_in_a_table_moves_no_cursor(good: Path, tmp_path: Path) -> None:
+    hostile = "a\x1b[2Jb\nzzz"
+    measured_table(DEMO, device_model=hostile, space=hostile).save(tmp_path / "t.parquet")
+    (tmp_path / "t.csv").write_text(f"# PocketNAS latency table\n# x{hostile[:-4]}: 1\n")
+    for words in (
+        ("table", "show", tmp_path / "t.parquet"),
+        ("table", "diff", good, tmp_path / "t.parquet"),
+        ("table", "check", tmp_path / "t.parquet"),
+        ("table", "import", tmp_path / "t.csv", "--out", tmp_path / "no.parquet"),
+    ):
+        done = program(*words)
+        assert "\x1b" not in done.stdout + done.stderr
+        assert "\nzzz" not in done.stdout
+
+
 def test_a_page_is_not_written_for_more_rows_than_anyone_reads(tmp_path: Path) -> None:
     table = measured_table(DEMO)
     many = {OpSpec("mbconv", number, 8, 3, 3, 1, 7): row(1.0) for number in range(1, 5001)}
