@@ -5,9 +5,10 @@ Native ExecuTorch's phone benchmarks wait for 35 and 37 °C; a Samsung phone was
 40 °C of skin.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 
-from android_bench.health import HealthSnapshot, PhoneHealth
+from android_bench.health import CoreHealth, HealthSnapshot, PhoneHealth
 from android_bench.parsers.getprop import PhoneIdentity
 from android_bench.reasons import Reason
 
@@ -19,23 +20,34 @@ MOST_CELSIUS = 40.0
 # What passes by itself when one waits.
 PASSING = frozenset({"too-warm", "thermal-status", "throttled"})
 
+Bounds = Mapping[int, int]
+"""By core, the clock in kHz that its system keeps it below on purpose, whatever the hardware can do."""
+UNBOUNDED: Bounds = MappingProxyType({})
 
-def unfit(health: HealthSnapshot, identity: PhoneIdentity | None = None, cores: Collection[int] = ()) -> list[Reason]:
+
+def unfit(
+    health: HealthSnapshot,
+    identity: PhoneIdentity | None = None,
+    cores: Collection[int] = (),
+    bounds: Bounds = UNBOUNDED,
+) -> list[Reason]:
     """Why a device should not be measured now; none for one that is fit. cores: those that will be used; none: all."""
     found: list[Reason] = []
     if identity is not None and identity.is_emulator:
         found.append(Reason("emulator", "ro.kernel.qemu is set", "measure a real phone"))
     if health.phone is not None:
         found += _unfit_phone(health.phone)
-    found += _throttled(health, cores)
+    found += _throttled(health, cores, bounds)
     return found
 
 
-def voids(before: HealthSnapshot, after: HealthSnapshot, cores: Collection[int]) -> list[Reason]:
+def voids(
+    before: HealthSnapshot, after: HealthSnapshot, cores: Collection[int], bounds: Bounds = UNBOUNDED
+) -> list[Reason]:
     """Why what was measured between two snapshots should not be counted. cores: those that were used."""
     if before.boot_id != after.boot_id:
         return [Reason("rebooted", f"boot {after.boot_id} instead of {before.boot_id}")]
-    found = _throttled(after, cores)
+    found = _throttled(after, cores, bounds)
     if before.phone is not None and after.phone is not None:
         found += _voids_of_phone(before.phone, after.phone)
     return list({reason.id: reason for reason in found}.values())
@@ -86,19 +98,35 @@ def _voids_of_phone(before: PhoneHealth, after: PhoneHealth) -> list[Reason]:
     return found
 
 
-def _throttled(health: HealthSnapshot, cores: Collection[int]) -> list[Reason]:
+def lowered(before: HealthSnapshot, after: HealthSnapshot) -> dict[int, int]:
+    """The cores that were allowed all that their hardware can do before, each with the lower clock that it is allowed
+    after, in kHz."""
+    free = {
+        core.number
+        for core in before.cores
+        if None not in (core.max_freq_khz, core.hardware_max_khz) and not _held(core, UNBOUNDED)
+    }
+    return {
+        core.number: core.max_freq_khz
+        for core in after.cores
+        if core.number in free and core.max_freq_khz is not None and _held(core, UNBOUNDED)
+    }
+
+
+def _held(core: CoreHealth, bounds: Bounds) -> bool:
+    """Whether a core may not run as fast as its hardware, or its bound, says; not where that cannot be read."""
+    if core.hardware_max_khz is None or core.max_freq_khz is None:
+        return False
+    return core.max_freq_khz < min(core.hardware_max_khz, bounds.get(core.number, core.hardware_max_khz))
+
+
+def _throttled(health: HealthSnapshot, cores: Collection[int], bounds: Bounds) -> list[Reason]:
     """A core of `cores` that may not run as fast as it can, or a fan's kind of device that slows cores down."""
-    held = [
-        core
-        for core in health.cores
-        if (not cores or core.number in cores)
-        and core.hardware_max_khz is not None
-        and core.max_freq_khz is not None
-        and core.max_freq_khz < core.hardware_max_khz
-    ]
+    held = [core for core in health.cores if (not cores or core.number in cores) and _held(core, bounds)]
     if held:
         core = held[0]
-        allowed = f"core {core.number} may run at {core.max_freq_khz} of {core.hardware_max_khz} kHz"
+        most = bounds.get(core.number, core.hardware_max_khz)
+        allowed = f"core {core.number} may run at {core.max_freq_khz} of {most} kHz"
         return [Reason("throttled", allowed, "let it cool down; end games and power modes that cap clocks")]
     lost = [core.number for core in health.cores if core.number in cores and core.online is False]
     if lost:

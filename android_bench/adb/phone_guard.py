@@ -7,10 +7,10 @@ from contextlib import contextmanager, suppress
 from android_bench import health
 from android_bench.adb.lock import PhoneLock
 from android_bench.adb.phone_transport import PhoneTransport
-from android_bench.adb.quiet import Quiet
+from android_bench.adb.quiet import FIXED_PERFORMANCE, Quiet
 from android_bench.change import Change
-from android_bench.errors import DamagedTransferError, DeviceBusyError, DeviceLostError
-from android_bench.fitness import PASSING, unfit, voids
+from android_bench.errors import DamagedTransferError, DeviceBusyError, DeviceLostError, DeviceUnauthorizedError
+from android_bench.fitness import PASSING, UNBOUNDED, Bounds, lowered, unfit, voids
 from android_bench.health import HealthSnapshot
 from android_bench.parsers.getprop import PhoneIdentity
 from android_bench.reasons import Reason
@@ -19,8 +19,8 @@ from pocketnas_base.errors import DeviceError
 # A phone that is merely warm is given this long to cool down, in steps (Jetpack's benchmark library sleeps 90 s).
 COOLING_S = 270.0
 COOLING_STEP_S = 30.0
-# A phone that reboots is back on adb within about a minute; a cable is put back within two.
-RETURN_S = 120.0
+# A phone that reboots has started all of its services within two minutes or so; a cable is put back within them too.
+RETURN_S = 180.0
 RETURN_STEP_S = 2.0
 # A quiet phone's sentinel repeats within a few percent; a tenth is another clock.
 MOST_DRIFT = 0.10
@@ -48,6 +48,7 @@ class PhoneGuard:
         self._lock = PhoneLock(transport, transport.name)
         self._quiet = Quiet(transport, transport.name)
         self._latest: tuple[float, HealthSnapshot] | None = None
+        self._bounds: Bounds = UNBOUNDED
         self._lock_lost = False
 
     @property
@@ -64,9 +65,11 @@ class PhoneGuard:
         self._lock_lost = False
         self._quiet.changes.clear()
         try:
-            phone = self._look().phone
-            self._quiet.begin(asleep=phone is not None and phone.awake is False)
-            self._latest = None  # the screen may have gone on since
+            self._quiet.put_right()
+            found = self._look()
+            self._quiet.begin(asleep=found.phone is not None and found.phone.awake is False)
+            self._bounds = self._bounds_since(found)
+            self._latest = None  # some of what was asked for may take a moment longer to show
             yield
         finally:
             self._put_back()
@@ -79,7 +82,7 @@ class PhoneGuard:
         while True:
             latest = self._latest
             state = latest[1] if latest and time.monotonic() - latest[0] < _FRESH_S else self._look()
-            reasons = [r for r in unfit(state, self._identity, cores) if r.id not in tolerated]
+            reasons = [r for r in unfit(state, self._identity, cores, self._bounds) if r.id not in tolerated]
             if not reasons:
                 return state
             lasting = [reason for reason in reasons if reason.id not in PASSING]
@@ -99,7 +102,7 @@ class PhoneGuard:
         return state
 
     def judge(self, before: HealthSnapshot, after: HealthSnapshot, cores: Collection[int]) -> Sequence[Reason]:
-        found = voids(before, after, cores)
+        found = voids(before, after, cores, self._bounds)
         if self._lock_lost:
             found.append(Reason("lock-lost", "the lock on the phone had run out or was broken"))
         return found
@@ -110,18 +113,32 @@ class PhoneGuard:
         while True:
             self._transport.close()
             try:
-                self._transport.run(("true",), timeout_s=10.0)
+                self._await_services()
                 # A reboot frees the lock; whoever took it meanwhile has it. It also locks the screen and undoes some of
                 # what quiets the phone.
                 self._lock.take()
                 self._quiet.again()
-            except DeviceLostError:
+            except (DeviceLostError, DeviceUnauthorizedError) as problem:
+                # A phone that has just come back may not have looked for this host's key yet.
                 if time.monotonic() >= deadline:
-                    raise error from None
+                    raise (problem if isinstance(problem, DeviceUnauthorizedError) else error) from None
                 time.sleep(self._return_step_s)
             else:
                 self._latest = None
                 return
+
+    def _await_services(self) -> None:
+        """Raise DeviceLostError while the phone is still starting: adbd is there long before what quiets and judges it
+        is, and the rest of the start would be measured."""
+        done = self._transport.run(("getprop", "sys.boot_completed"), timeout_s=10.0)
+        if done.stdout.strip() != b"1":
+            raise DeviceLostError(f"{self._transport.name} has not finished starting")
+
+    def _bounds_since(self, found: HealthSnapshot) -> Bounds:
+        """The clocks to which fixed-performance mode has held cores since then: below the hardware's, on purpose."""
+        state = self._look()
+        entered = any(c.setting == FIXED_PERFORMANCE and c.outcome == "changed" for c in self._quiet.changes)
+        return lowered(found, state) if entered else UNBOUNDED
 
     def _look(self) -> HealthSnapshot:
         state = health.snapshot(self._transport, android=True)

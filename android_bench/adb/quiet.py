@@ -22,6 +22,8 @@ _VALUE = re.compile(r"[A-Za-z0-9._][A-Za-z0-9._-]{0,63}")
 _REFUSALS = (b"exception", b"error", b"unknown command", b"not supported", b"can't find", b"denial")
 _NO_EFFECT = "it took no effect"
 
+FIXED_PERFORMANCE = "fixed_performance_mode"
+
 Command = tuple[str, ...]
 
 
@@ -48,9 +50,11 @@ def _stored(namespace: str, key: str, wanted: str) -> _Setting:
     return _Setting(key, ("settings", "get", namespace, key), write, wanted)
 
 
-# In this order: the screen is kept on before it is dimmed.
+# In this order: the screen is kept on before it is dimmed. On its battery a phone minds the time-out alone, for which
+# Android's own menu goes up to half an hour.
 _SETTINGS = (
     _stored("global", "stay_on_while_plugged_in", "7"),
+    _stored("system", "screen_off_timeout", "1800000"),
     _stored("system", "screen_brightness_mode", "0"),
     _stored("system", "screen_brightness", "0"),
     _stored("global", "low_power", "0"),
@@ -61,7 +65,7 @@ _SETTINGS = (
         wanted="0",
     ),
     _Setting(
-        "fixed_performance_mode",
+        FIXED_PERFORMANCE,
         (),
         lambda value: ("cmd", "power", "set-fixed-performance-mode-enabled", value),
         wanted="true",
@@ -80,8 +84,8 @@ class Quiet:
         self._was_asleep = False
 
     def begin(self, *, asleep: bool) -> None:
-        """Put right what an earlier session left, wake the phone, and quiet it. asleep: whether its screen is off."""
-        self.put_right()
+        """Wake the phone, and quiet it. asleep: whether its screen is off. What an earlier session left is to be put
+        right before."""
         self._was_asleep = asleep
         self._wake()
         left = self.pending()  # what could not be put right stays what was there first

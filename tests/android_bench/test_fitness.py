@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from android_bench.fitness import unfit, voids
+from android_bench.fitness import lowered, unfit, voids
 from android_bench.health import CoreHealth, HealthSnapshot, PhoneHealth
 from android_bench.parsers.battery import BatteryState
 from android_bench.parsers.getprop import PhoneIdentity
@@ -117,6 +117,32 @@ def test_a_core_that_is_used_must_be_allowed_its_clock(
 ) -> None:
     assert ids(unfit(state, cores=used)) == (["throttled"] if throttled else [])
     assert ids(voids(FIT, state, used)) == (["throttled"] if throttled else [])
+
+
+@pytest.mark.parametrize(
+    ("allowed", "bounds", "throttled"),
+    [
+        (1_500_000, {0: 1_500_000}, False),
+        (1_499_999, {0: 1_500_000}, True),
+        (2_000_000, {0: 1_500_000}, False),
+        (1_500_000, {1: 1_500_000}, True),
+        (1_999_999, {0: 3_000_000}, True),
+        (None, {0: 1_500_000}, False),
+    ],
+)
+def test_a_core_that_is_held_to_a_bound_must_be_allowed_that(
+    allowed: int | None, bounds: dict[int, int], throttled: bool
+) -> None:
+    state = with_cores(core(0, allowed))
+    assert ids(unfit(state, cores=(0,), bounds=bounds)) == (["throttled"] if throttled else [])
+    assert ids(voids(FIT, state, (0,), bounds)) == (["throttled"] if throttled else [])
+
+
+def test_only_cores_that_were_free_count_as_lowered() -> None:
+    before = with_cores(core(0), core(1, 1_900_000), core(2, None), core(3), core(4))
+    after = with_cores(core(0, 1_500_000), core(1, 1_500_000), core(2, 1_500_000), core(3, None), core(4), core(5, 1))
+    assert lowered(before, after) == {0: 1_500_000}
+    assert lowered(after, before) == {}
 
 
 def test_an_emulator_is_none_to_measure() -> None:

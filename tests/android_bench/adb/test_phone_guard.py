@@ -9,14 +9,14 @@ import pytest
 from lookalike.cores import Core
 from lookalike.fixtures import AdbKey
 from lookalike.lookalike import Lookalike, available
-from reaching import over_tcp
+from reaching import over_tcp, tcp_channel
 
 from android_bench.adb.lock import PhoneLock
 from android_bench.adb.phone import identify
 from android_bench.adb.phone_guard import PhoneGuard
 from android_bench.adb.phone_transport import PhoneTransport
 from android_bench.adb.quiet import Quiet
-from android_bench.errors import DeviceBusyError, DeviceLostError
+from android_bench.errors import DeviceBusyError, DeviceLostError, DeviceUnauthorizedError
 from android_bench.reasons import REASONS
 from pocketnas_base.errors import DeviceError
 
@@ -262,7 +262,121 @@ def test_a_lock_that_was_lost_makes_what_was_measured_void_and_is_taken_again(
     assert other.keep(), "it is not ours to drop"
 
 
+# Clocks that are held down on purpose
+
+
+@pytest.fixture
+def held_to(phone: Lookalike, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[int], None]]:
+    """From now on fixed-performance mode holds the fast cores to so many kHz, as its upper bound."""
+    write = Quiet._write
+
+    def hold(khz: int) -> None:
+        def change(self: Quiet, values: dict[str, str]) -> dict[str, str | None]:
+            found = write(self, values)
+            if (mode := values.get("fixed_performance_mode")) is not None:
+                phone.path(MAX_FREQ).write_text(f"{khz if mode == 'true' else 2_800_000}\n")
+            return found
+
+        monkeypatch.setattr(Quiet, "_write", change)
+
+    yield hold
+    phone.allow("fixed_performance")
+
+
+def test_the_upper_bound_of_fixed_performance_mode_is_no_throttling(
+    phone: Lookalike, guard: PhoneGuard, held_to: Callable[[int], None]
+) -> None:
+    held_to(1_800_000)
+    with guard.session():
+        before = guard.before((2, 3), ())
+        assert {core.max_freq_khz for core in before.cores} == {1_800_000}
+        assert guard.judge(before, guard.after(), (2, 3)) == []
+        phone.path(MAX_FREQ).write_text("1700000\n")
+        assert [reason.id for reason in guard.judge(before, guard.after(), (2, 3))] == ["throttled"]
+        with pytest.raises(DeviceError, match="throttled: core 2 may run at 1700000 of 1800000 kHz"):
+            guard.before((2, 3), ())
+
+
+def test_a_bound_that_a_killed_session_left_is_taken_back_first(
+    phone: Lookalike, guard: PhoneGuard, transport: PhoneTransport, held_to: Callable[[int], None]
+) -> None:
+    held_to(1_800_000)
+    Quiet(transport, "p").begin(asleep=False)
+    assert phone.path(MAX_FREQ).read_text() == "1800000\n"
+    with guard.session():
+        state = guard.before((2, 3), ())
+        assert guard.judge(state, guard.after(), (2, 3)) == []
+    assert phone.path(MAX_FREQ).read_text() == "2800000\n"
+
+
+def test_a_core_that_was_held_down_before_the_session_stays_throttled(
+    phone: Lookalike, guard: PhoneGuard, held_to: Callable[[int], None]
+) -> None:
+    phone.path(MAX_FREQ).write_text("2000000\n")
+    held_to(1_800_000)
+    with guard.session(), pytest.raises(DeviceError, match="throttled: core 2 may run at 1800000 of 2800000 kHz"):
+        guard.before((2, 3), ())
+
+
+def test_a_clock_that_falls_without_that_mode_is_throttling(
+    phone: Lookalike, guard: PhoneGuard, held_to: Callable[[int], None]
+) -> None:
+    phone.refuse("fixed_performance")
+    held_to(1_800_000)
+    with guard.session(), pytest.raises(DeviceError, match="throttled: core 2 may run at 1800000 of 2800000 kHz"):
+        guard.before((2, 3), ())
+
+
 # Phones that go away
+
+
+def test_a_phone_that_is_still_starting_is_waited_for(
+    phone: Lookalike, guard: PhoneGuard, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """adbd answers long before the services do that quiet and judge the phone."""
+    again, completed = Quiet.again, list[str | None]()
+
+    def note(self: Quiet) -> None:
+        completed.append(phone.get("prop/sys.boot_completed"))
+        again(self)
+
+    monkeypatch.setattr(Quiet, "again", note)
+    with guard.session():
+        phone.set("prop/sys.boot_completed", "")
+        thread = later(lambda: phone.set("prop/sys.boot_completed", "1"), 2.0)
+        guard.recover(LOST)
+        thread.join()
+    assert completed == ["1"]
+
+
+def test_a_phone_that_never_finishes_starting_is_given_up(
+    phone: Lookalike, make_guard: Callable[..., PhoneGuard]
+) -> None:
+    guard = make_guard(return_s=0.3)
+    with guard.session():
+        phone.set("prop/sys.boot_completed", "")
+        with pytest.raises(DeviceLostError) as caught:
+            guard.recover(LOST)
+        phone.set("prop/sys.boot_completed", "1")
+        assert caught.value is LOST
+
+
+@pytest.mark.parametrize("returns", [True, False])
+def test_a_phone_that_comes_back_without_knowing_this_host_is_asked_again(
+    phone: Lookalike, adb_key: AdbKey, returns: bool
+) -> None:
+    transport = PhoneTransport(tcp_channel(phone, adb_key, consent_timeout_s=0.2), patience_s=2)
+    guard = PhoneGuard(transport, identify(transport), return_s=10.0 if returns else 0.1, return_step_s=0.05)
+    with guard.session():
+        phone.distrust()
+        thread = later(lambda: phone.trust(adb_key.public), 1.5)
+        if returns:
+            guard.recover(LOST)
+        else:
+            with pytest.raises(DeviceUnauthorizedError, match="waits for its owner's consent"):
+                guard.recover(LOST)
+        thread.join()
+    assert phone.setting("system.screen_brightness") == "102"
 
 
 def test_a_phone_whose_adbd_comes_back_is_recovered(phone: Lookalike, guard: PhoneGuard, told: list[str]) -> None:

@@ -22,12 +22,14 @@ from pocketnas_base.errors import DeviceError
 
 SETTINGS = {
     "stay_on_while_plugged_in": "settings/global.stay_on_while_plugged_in",
+    "screen_off_timeout": "settings/system.screen_off_timeout",
     "screen_brightness_mode": "settings/system.screen_brightness_mode",
     "screen_brightness": "settings/system.screen_brightness",
     "low_power": "settings/global.low_power",
 }
 QUIET = {
     "stay_on_while_plugged_in": "7",
+    "screen_off_timeout": "1800000",
     "screen_brightness_mode": "0",
     "screen_brightness": "0",
     "low_power": "0",
@@ -90,6 +92,7 @@ def test_a_session_quiets_the_phone_and_puts_everything_back(phone: Lookalike, q
     assert phone.get("run/fixed_performance") == "true"
     assert outcomes(quiet) == {
         "stay_on_while_plugged_in": "changed",
+        "screen_off_timeout": "changed",
         "screen_brightness_mode": "changed",
         "screen_brightness": "changed",
         "low_power": "kept",
@@ -151,6 +154,7 @@ def test_a_lock_with_a_secret_stays_locked(phone: Lookalike, quiet: Quiet) -> No
 
 REFUSALS = {
     "stay_on_while_plugged_in": "settings.global.stay_on_while_plugged_in",
+    "screen_off_timeout": "settings.system.screen_off_timeout",
     "screen_brightness_mode": "settings.system.screen_brightness_mode",
     "screen_brightness": "settings.system.screen_brightness",
     "doze": "deviceidle",
@@ -340,7 +344,8 @@ def test_a_host_that_was_killed_leaves_a_phone_that_is_put_right(
     phone: Lookalike, killed_in_a_session: dict[str, str], quiet: Quiet
 ) -> None:
     assert set(quiet.pending()) == {
-        "stay_on_while_plugged_in", "screen_brightness_mode", "screen_brightness", "doze", "fixed_performance_mode",
+        "stay_on_while_plugged_in", "screen_off_timeout", "screen_brightness_mode", "screen_brightness", "doze",
+        "fixed_performance_mode",
     }  # fmt: skip
     assert all(change.outcome == "restored" for change in quiet.put_right())
     assert everything(phone) == killed_in_a_session
