@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from android_bench.job import Job
 from android_bench.reading import Reading, counts
 from android_bench.statistics import Summary, drift_factors, is_settled, summarise, summarise_stated
 from android_bench.store import SampleStore
@@ -21,27 +22,36 @@ def readings(store: SampleStore, session_key: str) -> list[Reading]:
 
 
 def latencies(
-    store: SampleStore, session_key: str, *, correct_drift: bool = True, tolerated: Collection[str] = ()
+    store: SampleStore,
+    session_key: str,
+    *,
+    jobs: Collection[Job] = (),
+    correct_drift: bool = True,
+    tolerated: Collection[str] = (),
 ) -> dict[str, Summary]:
     """The latency of every job of a session, by job id; void measurements do not count.
 
-    A job that was measured again with another file counts with the newest alone. correct_drift: divide out what the
-    sentinel shows of the device's drift. tolerated: reasons that do not make a measurement void. Raises InputError when
-    the session has no samples.
+    A job counts with one file alone: that of `jobs`, or where it is not among them, the one measured last.
+    correct_drift: divide out what the sentinel shows of the device's drift. tolerated: reasons that do not make a
+    measurement void. Raises InputError when the session has no samples.
     """
     found = [reading for reading in readings(store, session_key) if counts(reading, tolerated)]
     drift = drift_of(found) if correct_drift else {}
     protocol = next(session.protocol for session in store.sessions() if session.key == session_key)
-    jobs: dict[str, list[Reading]] = defaultdict(list)
+    by_job: dict[str, list[Reading]] = defaultdict(list)
     for reading in found:
         if reading.role == "job":
-            jobs[reading.job_id].append(reading)
+            by_job[reading.job_id].append(reading)
+    files = {job_id: taken[-1].artifact_sha256 for job_id, taken in by_job.items()}
+    files |= {job.id: job.artifact.sha256 for job in jobs}
     summaries = {}
-    for job_id, taken in jobs.items():
-        newest = [reading for reading in taken if reading.artifact_sha256 == taken[-1].artifact_sha256]
-        factors = [drift.get((reading.process, reading.sequence), 1.0) for reading in newest]
-        settled = _settled([reading.median_ns for reading in newest], protocol)
-        summaries[job_id] = replace(_summary(newest, factors), settled=settled)
+    for job_id, taken in by_job.items():
+        own = [reading for reading in taken if reading.artifact_sha256 == files[job_id]]
+        if not own:
+            continue
+        factors = [drift.get((reading.process, reading.sequence), 1.0) for reading in own]
+        settled = _settled([reading.median_ns for reading in own], protocol)
+        summaries[job_id] = replace(_summary(own, factors), settled=settled)
     return summaries
 
 

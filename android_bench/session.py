@@ -145,7 +145,13 @@ class _Session:
 
     def _missing(self, jobs: Sequence[Job], number: int) -> list[Job]:
         measured = self._store.measured(self._key, self._tolerated)
-        return [job for job in jobs if (number, job.id, job.artifact.sha256) not in measured]
+        profiled = self._store.profiles(self._key) if self._profile and number == 0 else None
+        return [
+            job
+            for job in jobs
+            if (number, job.id, job.artifact.sha256) not in measured
+            or (profiled is not None and (job.id, job.artifact.sha256) not in profiled)
+        ]
 
     def _round(self, number: int, jobs: Sequence[Job], sentinel: Job, runner: InstalledRunner, scratch: Path) -> None:
         """Measure what one round lacks. What turns out void, or is lost on its way, is tried again for as long as that

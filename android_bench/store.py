@@ -194,14 +194,14 @@ class SampleStore:
                 (process, step.job.id, step.job.artifact.sha256, body),
             )
 
-    def profiles(self, key: str) -> dict[str, str]:
-        """The newest profile of each job of a session, as JSON, by job id."""
+    def profiles(self, key: str) -> dict[tuple[str, str], str]:
+        """The newest profile of each job's file in a session, as JSON: (job id, artifact sha256)."""
         rows = self._file.rows(
-            "SELECT f.job_id, f.body FROM profile f JOIN process p ON p.id = f.process_id WHERE p.session_key = ?"
-            " ORDER BY f.id",
+            "SELECT f.job_id, f.artifact_sha256, f.body FROM profile f JOIN process p ON p.id = f.process_id"
+            " WHERE p.session_key = ? ORDER BY f.id",
             (key,),
         )
-        return {str(row["job_id"]): str(row["body"]) for row in rows}
+        return {(str(row["job_id"]), str(row["artifact_sha256"])): str(row["body"]) for row in rows}
 
     def measured(self, key: str, tolerated: Collection[str] = ()) -> set[tuple[int, str, str]]:
         """What a session has already: (round, job id, artifact sha256). Void measurements do not count, unless each

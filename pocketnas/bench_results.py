@@ -30,7 +30,7 @@ def results_of(
     official: OfficialRunner | None,
 ) -> list[dict[str, object]]:
     """One result a job, from a session's samples."""
-    summaries = latencies(store, key, tolerated=tolerated)
+    summaries = latencies(store, key, jobs=jobs, tolerated=tolerated)
     taken, profiles = readings(store, key), store.profiles(key)
     session = next(session for session in store.sessions() if session.key == key)
     changes = [asdict(change) for change in store.changes(key)]
@@ -42,6 +42,7 @@ def results_of(
         tool = official if official is not None and official.runtime == job.artifact.runtime else None
         delegate = tool.delegate if tool else "cpu"
         coverage = least([reading.coverage for reading in counted], delegate) if tool else ()
+        profile = profiles.get((job.id, job.artifact.sha256))
         results.append(
             {
                 "file": job.id,
@@ -72,7 +73,7 @@ def results_of(
                 "void": sorted({reason for reading in own for reason in reading.voids}),
                 "tolerated": sorted({r for reading in counted for r in reading.voids} & set(tolerated)),
                 "device": {"id": device.id, **session.device, "changed": changes},
-                **({"profile": json.loads(profiles[job.id])} if job.id in profiles else {}),
+                **({"profile": json.loads(profile)} if profile is not None else {}),
             }
         )
     return results

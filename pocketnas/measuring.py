@@ -91,7 +91,7 @@ def measure_table(
     protocol = table_protocol(device, config, seed)
     with SampleStore.open(samples) as store:
         key = measure(device, jobs, protocol, store, tolerated=tolerated, official=official, progress=progress)
-        named = latencies(store, key, tolerated=tolerated)
+        named = latencies(store, key, jobs=jobs, tolerated=tolerated)
         summaries = {op: named[job_id(op, config)] for op in space.op_specs()}
         needed = copies_needed(summaries, store.tick_ns(key), config.runtime)
         keys, more = [key], list[Job]()
@@ -100,7 +100,7 @@ def measure_table(
             # A session of its own: what the first one decided does not change with what this one sees.
             apart = replace(protocol, seed=protocol.seed + 1)
             keys.append(measure(device, more, apart, store, tolerated=tolerated, progress=progress))
-            named |= latencies(store, keys[-1], tolerated=tolerated)
+            named |= latencies(store, keys[-1], jobs=more, tolerated=tolerated)
         taken = [reading for each in keys for reading in store.readings(each)]
         overlooked = overlooked_reasons(taken, tolerated)
         void = void_samples(taken, [*jobs, *more], tolerated)

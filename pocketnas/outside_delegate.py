@@ -43,7 +43,7 @@ def _profiled(artifact: Artifact) -> tuple[OutsideDelegate, ...]:
         SampleStore.open(Path(folder) / "samples.sqlite") as store,
     ):
         key = measure(device, [job], protocol, store, tolerated=tuple(REASONS), profile=True)
-        profile = json.loads(store.profiles(key)[job.id])
+        profile = json.loads(store.profiles(key)[job.id, artifact.sha256])
     if profile["type"] == "error":
         raise MeasurementError(f"{artifact.path.name} cannot be profiled: {profile['message']}")
     times: Counter[str] = Counter()

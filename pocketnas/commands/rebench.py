@@ -121,7 +121,7 @@ def _measure(
     title = f"rebench {device_name(device)}"
     with progress_bar(title) as progress:
         key = measure(device, list(jobs.values()), protocol, store, tolerated=options.tolerated, progress=progress)
-    summaries = latencies(store, key, tolerated=options.tolerated)
+    summaries = latencies(store, key, jobs=jobs.values(), tolerated=options.tolerated)
     overlooked = overlooked_reasons(store.readings(key), options.tolerated)
     found = {}
     with progress_bar(title) as progress:

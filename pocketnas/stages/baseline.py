@@ -40,7 +40,7 @@ def run(context: RunContext) -> str:
     protocol = replace(usual, processes=processes, threads=config.table.threads, seed=config.seed)
     with SampleStore.open(directory.samples) as store, progress_bar("baseline") as progress:
         key = measure(device, jobs, protocol, store, sentinels=[DERIVED], tolerated=config.tolerate, progress=progress)
-        summaries = latencies(store, key, tolerated=config.tolerate)
+        summaries = latencies(store, key, jobs=jobs, tolerated=config.tolerate)
         measured_ms = {name: to_row(summary).latency_ms for name, summary in summaries.items()}
     chosen = min(family, key=lambda net: abs(measured_ms[net.name] - measured_ms[DERIVED]))
     write_json(directory.baseline / "family.json", {"runtime": runtime, "measured_ms": measured_ms})

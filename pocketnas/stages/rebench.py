@@ -111,7 +111,7 @@ def _session(
     with progress_bar("rebench") as progress:
         if table is None:
             key = measure(device, jobs, protocol, store, tolerated=tolerated, progress=progress)
-            return None, latencies(store, key, tolerated=tolerated), readings(store, key)
+            return None, latencies(store, key, jobs=jobs, tolerated=tolerated), readings(store, key)
         ops = context.architecture().ops
         taken = measure_like_table(table, device, jobs, ops, protocol, store, tolerated=tolerated, progress=progress)
         return taken.drift_percent, taken.summaries, taken.readings

@@ -90,6 +90,24 @@ def test_second_call_measures_nothing_and_a_new_job_alone(
     assert sorted({what for _, _, what in watch.seen}) == sorted(job.id for job in jobs[4:])
 
 
+def test_profile_that_is_missing_is_taken_later(
+    device: Device, tflite_models: list[Model], quick: Protocol, store: SampleStore
+) -> None:
+    """It was not asked for at first, or was lost on its way after the measurement that it follows."""
+    first, second = (model.job() for model in tflite_models[:2])
+    key = measure(device, [first, second], quick, store)
+    assert store.profiles(key) == {}
+    measure(device, [first], quick, store, profile=True)
+    assert set(store.profiles(key)) == {(first.id, first.artifact.sha256)}
+    taken = len(store.readings(key))
+    measure(device, [first], quick, store, profile=True)
+    assert len(store.readings(key)) == taken
+    measure(device, [first, second], quick, store, profile=True)
+    assert set(store.profiles(key)) == {(job.id, job.artifact.sha256) for job in (first, second)}
+    again = [r for r in store.readings(key) if r.job_id == first.id and r.role == "job"]
+    assert [reading.round for reading in again] == [0, 1, 0]
+
+
 def test_other_settings_are_another_session(
     device: Device, tflite_models: list[Model], quick: Protocol, store: SampleStore
 ) -> None:

@@ -247,3 +247,25 @@ def test_programs_that_open_a_new_store_at_once_agree_on_it(tmp_path: Path) -> N
         opening = [subprocess.Popen(words, stderr=subprocess.PIPE, text=True) for _ in range(4)]
         assert [process.communicate(timeout=60)[1] for process in opening] == [""] * 4
         SampleStore.open(path).close()
+
+
+def test_job_counts_with_the_file_that_is_asked_for(tmp_path: Path) -> None:
+    """Somebody benchmarks a file, another under the same name, and the first one again."""
+    with SampleStore.open(tmp_path / "s") as store:
+        store.add_session(RECORD)
+        process = store.add_process("key", "tflite", 0, HEALTH)
+        store.add_measurement(process, step("m", sha256="old"), line("m", [900]))
+        store.add_measurement(process, step("m", sha256="new"), line("m", [100], 1))
+        store.add_measurement(process, step("n", sha256="nn"), line("n", [7], 2))
+        found = latencies(store, "key", jobs=[step("m", sha256="old").job])
+        assert {name: summary.median_ns for name, summary in found.items()} == {"m": 900, "n": 7}
+        assert "m" not in latencies(store, "key", jobs=[step("m", sha256="never").job])
+
+
+def test_profile_is_of_one_file(tmp_path: Path) -> None:
+    with SampleStore.open(tmp_path / "s") as store:
+        store.add_session(RECORD)
+        process = store.add_process("key", "tflite", 0, HEALTH)
+        for sha256, body in (("old", "1"), ("new", "2"), ("old", "3")):
+            store.add_profile(process, step("m", sha256=sha256), body)
+        assert store.profiles("key") == {("m", "old"): "3", ("m", "new"): "2"}

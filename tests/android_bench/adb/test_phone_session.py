@@ -113,7 +113,7 @@ def test_both_runtimes_are_measured_and_the_phone_is_as_before(
     assert record.device_id == device.id
     assert {runner["abi"] for runner in record.runners.values()} == {"x86_64"}
     assert set(record.runners) == {"tflite", "executorch"}
-    profiles = {name: ProfileLine.model_validate_json(body) for name, body in store.profiles(key).items()}
+    profiles = {name: ProfileLine.model_validate_json(body) for (name, _), body in store.profiles(key).items()}
     assert set(profiles) == {job.id for job in jobs}
     assert all(profile.operators for profile in profiles.values())
     assert {change.outcome for change in store.changes(key)} == {"kept", "changed", "restored"}

@@ -16,7 +16,7 @@ _SUMMARY = PROFILE_OLD[PROFILE_OLD.index("Average inference timings") :]
 def one_profile(bench: Bench, model: Model, profiled: str, delegate: str = "cpu", said: str = "") -> dict[str, Any]:
     tool = bench.tool(Said(said or log(), profiled=profiled))
     key = bench.measure(tool, [model.job()], delegate=delegate, profile=True)
-    found = json.loads(bench.store.profiles(key)[model.path.name])
+    found = json.loads(bench.store.profiles(key)[model.path.name, model.job().artifact.sha256])
     assert isinstance(found, dict)
     return found
 
@@ -122,6 +122,6 @@ def test_missing_profile_is_told_and_the_measurement_stays(here: Bench, tflite_m
 def test_executor_runner_has_no_profile_and_says_where_there_is_one(here: Bench, executorch_model: Model) -> None:
     tool = here.tool(Said(before=EXECUTIONS))
     key = here.measure(tool, [executorch_model.job()], kind="executor_runner", profile=True)
-    profile = json.loads(here.store.profiles(key)[executorch_model.path.name])
+    profile = json.loads(here.store.profiles(key)[executorch_model.path.name, executorch_model.job().artifact.sha256])
     assert (profile["type"], profile["kind"]) == ("error", "profile")
     assert "leave --runner out" in profile["message"]
