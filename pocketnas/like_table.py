@@ -24,12 +24,11 @@ from pocketnas.cache import operator_cache
 from pocketnas.measuring import to_row
 from pocketnas.taken_table import why_not_compared
 from pocketnas_base.errors import InputError
+from pocketnas_base.files import sha256_bytes
 from pocketnas_base.progress import Progress
 
 WITNESSES = 5
 SESSIONS = 6
-# Between the seeds of sessions that must not be one, which are repeated with the seeds between.
-_SEEDS_APART = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +70,8 @@ def measure_like_table(
 
     Where these are not what they were, the device is busy with something else, and the session would compare
     moments, not networks: it is repeated, with another seed, at most `SESSIONS` times, and the one nearest the table's
-    time is kept. Raises InputError when the table is not of this device.
+    time is kept. Other files are other sessions, with witnesses of their own, even where a store holds some of them:
+    witnesses say nothing of another time. Raises InputError when the table is not of this device.
     """
     info = table.info
     if (reason := why_not_compared(info, device.id, device.info.fingerprint)) is not None:
@@ -86,12 +86,13 @@ def measure_like_table(
         for op, file in files.items()
     }
     # A median over a shorter while finds a quieter one: witnesses are timed for as long as the table's rows were.
-    timed = replace(protocol, min_ns=operators_on(device).min_ns)
+    timed = replace(protocol, min_ns=operators_on(device).min_ns, seed=_seed_of(jobs, protocol))
     best: LikeTable | None = None
     for attempt in range(SESSIONS):
-        repeated = replace(timed, seed=protocol.seed + attempt)
-        key = measure(device, [*jobs, *witnesses.values()], repeated, store, tolerated=tolerated, progress=progress)
-        summaries = latencies(store, key, tolerated=tolerated)
+        repeated = replace(timed, seed=timed.seed + attempt)
+        every = [*jobs, *witnesses.values()]
+        key = measure(device, every, repeated, store, tolerated=tolerated, progress=progress)
+        summaries = latencies(store, key, jobs=every, tolerated=tolerated)
         ratios = [
             to_row(summaries[witness.id]).latency_ms / table.row(op).latency_ms for op, witness in witnesses.items()
         ]
@@ -102,6 +103,12 @@ def measure_like_table(
             break
     assert best is not None
     return best
+
+
+def _seed_of(jobs: Sequence[Job], protocol: Protocol) -> int:
+    """The same for the same files, and for no others."""
+    told = " ".join([str(protocol.seed), *sorted(job.artifact.sha256 for job in jobs)])
+    return int(sha256_bytes(told.encode())[:15], 16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +138,7 @@ def measure_networks_like_table(
     info, usual = table.info, networks_on(device)
     assert info.threads is not None  # a measured table says both
     assert info.seed is not None
-    for number, start in enumerate(range(0, len(networks), a_session)):
+    for start in range(0, len(networks), a_session):
         batch = networks[start : start + a_session]
         protocol = replace(
             usual,
@@ -139,7 +146,7 @@ def measure_networks_like_table(
             threads=info.threads,
             cores=info.cores,
             sentinel_every=8,
-            seed=info.seed + _SEEDS_APART * number,
+            seed=info.seed,
         )
         jobs = [network.job for network in batch]
         ops = list(dict.fromkeys(op for network in batch for op in network.ops))

@@ -1,0 +1,50 @@
+"""Networks beside some of a table's operators, which are to tell what the device was like just then."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sample_tables import measured_table
+from tiny_tflite import conv_model, write_model
+
+from android_bench.job import Job
+from android_bench.local import open_local
+from android_bench.protocol import networks_on
+from android_bench.store import SampleStore
+from pocketnas import like_table
+from pocketnas.like_table import LikeTable, measure_like_table
+from pocketnas_base.artifact import Artifact
+from pocketnas_base.progress import silent
+from search.space import load_space
+
+DEMO = load_space("demo")
+
+
+def job(folder: Path, channels: int) -> Job:
+    path = folder / f"conv{channels}.tflite"
+    write_model(path, conv_model(np.ones((channels, 3), np.float32), (1, 8, 8, 3)))
+    return Job(path.name, Artifact.of_file(path))
+
+
+def test_witnesses_are_measured_beside_the_networks_whatever_the_store_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(like_table, "SESSIONS", 1)
+    device = open_local()
+    table = measured_table(DEMO, device_fingerprint=device.info.fingerprint)
+    protocol = replace(networks_on(device), processes=1, min_processes=1)
+    jobs = [job(tmp_path, channels) for channels in (4, 8)]
+
+    with SampleStore.open(tmp_path / "samples.sqlite") as store:
+
+        def measured(some: list[Job]) -> LikeTable:
+            return measure_like_table(table, device, some, DEMO.before, protocol, store, progress=silent)
+
+        first = measured(jobs[:1])
+        assert len(measured(jobs[:1]).readings) == len(first.readings), "nothing is measured twice"
+        both = measured(jobs)
+    own = [reading for reading in both.readings if reading.role == "job"]
+    witnesses = {reading.process for reading in own if reading.job_id.startswith("table-")}
+    assert {reading.process for reading in own} == witnesses
+    assert {each.id for each in jobs} < {reading.job_id for reading in own}
