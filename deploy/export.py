@@ -65,7 +65,6 @@ def export_network(
         name=architecture.name,
         network=network,
         input_shape=(architecture.image_channels, architecture.resolution, architecture.resolution),
-        structure_sha256=architecture_sha256(architecture),
         images=images if labels is not None else images[:UNLABELLED_IMAGES],
         labels=labels,
         calibration=calibration,

@@ -24,10 +24,9 @@ from deploy.evidence import (
 )
 from deploy.layer_outputs import LayerComparison, LayerReport, layers_path
 from deploy.manifest import ExportedFile, OutsideDelegate, is_intact, read_manifest, write_manifest
-from deploy.program import exported_program
 from deploy.pte_network import convert_to_pte
 from deploy.sanity import tflite_problems
-from deploy.subject import Subject, deployed_module
+from deploy.subject import Subject
 from deploy.tflite_network import Converter, check_converter, finished_model, float32_model
 from pocketnas_base.artifact import PRECISIONS, RUNTIMES, Artifact, Precision, Runtime
 from pocketnas_base.errors import ExportError, InputError
@@ -69,14 +68,14 @@ def export_model(
     if any(precision == "int8" for _, precision in kinds) and subject.calibration is None:
         raise InputError("int8 needs images to see the ranges of activations on; name some to calibrate with")
     check_converter(converter)
+    if subject.architecture is None:
+        # A tracer would keep one way of a branch and pass every check on images that take it.
+        progress(0, 1, "looking at the network")
+        _ = subject.structure_sha256
     kept, stale = _valid_and_stale(out_dir, subject, converter)
     files = {kind_of(file): file for file in kept}
     missing = [kind for kind in kinds if kind not in files]
     if missing:
-        if subject.architecture is None:
-            # A tracer would keep one way of a branch and pass every check on images that take it.
-            progress(0, 1, "looking at the network")
-            exported_program(deployed_module(subject, from_pixels=False), subject.example().float())
         _make_writable(out_dir)
         for old in out_dir.glob(f"{_WORKSHOP}*"):
             shutil.rmtree(old, ignore_errors=True)

@@ -4,9 +4,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from deploy.fingerprint import images_sha256
+from deploy.fingerprint import architecture_sha256, images_sha256, program_sha256
 from deploy.manifest import Calibration, Normalisation
 from deploy.manifest_schema import MAX_TEXT
+from deploy.program import exported_program
 from pocketnas_base.errors import InputError
 from search.architecture import Architecture
 
@@ -23,7 +24,6 @@ class Subject:
     """A network with what is to become of it.
 
     network: takes float32 [N, C, H, W], gives [N, ...]. architecture: ours, None for a module of the user's own.
-    structure_sha256: over what the network is, apart from its weights.
     images, calibration: [N, C, H, W], either uint8 pixels, which `normalisation` then turns into what the network
       takes, or float32 that it takes as they are. labels: int64 [N], of `images`. calibration is for int8 alone.
     class_names: of the outputs, in order. softmax: files give probabilities. uint8_input: files take pixels.
@@ -33,7 +33,6 @@ class Subject:
     name: str
     network: "nn.Module"
     input_shape: tuple[int, int, int]
-    structure_sha256: str
     images: "Tensor"
     labels: "Tensor | None" = None
     calibration: "Tensor | None" = None
@@ -69,6 +68,14 @@ class Subject:
         _check_line("the licence of the weights (its name, such as MIT)", self.weights_licence or "", MAX_TEXT)
         for name in self.class_names or ():
             _check_line("a label", name, MAX_TEXT)
+
+    @cached_property
+    def structure_sha256(self) -> str:
+        """Over what the network computes, apart from its weights. A module may compute otherwise and look the same: its
+        code is what is read. Raises what `exported_program` does."""
+        if self.architecture is not None:
+            return architecture_sha256(self.architecture)
+        return program_sha256(exported_program(deployed_module(self, from_pixels=False), self.example().float()))
 
     @cached_property
     def images_sha256(self) -> str:

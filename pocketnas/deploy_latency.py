@@ -10,7 +10,7 @@ from android_bench.parsers.text import name
 from android_bench.protocol import Protocol
 from deploy.choice import recommend
 from deploy.fingerprint import architecture_sha256
-from deploy.manifest import Bundle, DeviceLatency, ExportedFile
+from deploy.manifest import HOST, Bundle, DeviceLatency, ExportedFile
 from latency.predict import predict
 from latency.table import LatencyTable, TableRow
 from pocketnas.alone import Alone
@@ -99,7 +99,7 @@ def device_latency(
 
 def device_name(device: Device) -> str:
     """How a bundle names a device: never by a serial number or an address, which only its owner may know."""
-    return device.id if device.is_local else name(device.info.model) or "a phone of unknown model"
+    return HOST if device.is_local else name(device.info.model) or "a phone of unknown model"
 
 
 def with_latencies(bundle: Bundle, found: Mapping[str, DeviceLatency], most_loss_points: float) -> Bundle:

@@ -9,7 +9,7 @@ from pathlib import Path
 from pocketnas.config import RunConfig, load_config
 from pocketnas_base.errors import InputError
 from pocketnas_base.files import read_bytes, read_json, write_bytes, write_json
-from search.space import MAX_SPACE_BYTES, split_size
+from search.space import MAX_SPACE_BYTES, split_size, with_size
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class RunDirectory:
         name, width, pixels = split_size(self.config.space)
         if not (name.endswith(".toml") and self.space.is_file()):
             return self.config.space
-        return "@".join([str(self.space), *([f"x{width}"] if width else []), *([pixels] if pixels else [])])
+        return with_size(str(self.space), width, pixels)
 
     def check_space(self) -> None:
         """Raises InputError where the file that the configuration names has changed since the run began."""

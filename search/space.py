@@ -102,7 +102,7 @@ class SearchSpace(Space):
             )
         if multiplier == self.width_multiplier:
             return self
-        return replace(self, name=_sized_name(self.name, width=f"x{multiplier:g}"), width_multiplier=float(multiplier))
+        return replace(self, name=_sized_name(self.name, width=f"{multiplier:g}"), width_multiplier=float(multiplier))
 
     @cached_property
     def fingerprint(self) -> str:
@@ -172,12 +172,15 @@ def split_size(name_or_path: str) -> tuple[str, str, str]:
     return name, width, pixels
 
 
+def with_size(name_or_path: str, width: str, pixels: str) -> str:
+    """What `split_size` takes apart: `NAME[@xMULTIPLIER][@PIXELS]`."""
+    return "@".join([name_or_path, *([f"x{width}"] if width else []), *([pixels] if pixels else [])])
+
+
 def _sized_name(name: str, *, width: str = "", pixels: str = "") -> str:
-    """A space's name, its width multiplier or resolution replaced: `NAME[@xMULTIPLIER][@PIXELS]`."""
-    base, *said = name.split("@")
-    width = width or next((each for each in said if each.startswith("x")), "")
-    pixels = pixels or next((each for each in said if not each.startswith("x")), "")
-    return "@".join(filter(None, (base, width, pixels)))
+    """A space's name, its width multiplier or resolution replaced."""
+    base, said_width, said_pixels = split_size(name)
+    return with_size(base, width or said_width, pixels or said_pixels)
 
 
 def _load(name_or_path: str) -> Space:

@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING
 
 from deploy.evidence import file_stem, kinds_of
 from deploy.export_model import export_model
-from deploy.fingerprint import architecture_sha256, program_sha256
 from deploy.manifest import About, ExportedFile
-from deploy.program import exported_program
 from deploy.subject import MAX_CALIBRATION_IMAGES, Subject
 from deploy.tflite_network import CONVERTERS, check_converter
 from pocketnas.console import print_json, print_table, progress_bar
@@ -176,7 +174,6 @@ def _subject(options: ExportOptions, network: _Network, *, needs_calibration: bo
         name=network.name,
         network=network.network,
         input_shape=network.input_shape,
-        structure_sha256=_structure_sha256(network),
         images=test.images if labels is not None else spread_over(test.images, MAX_CALIBRATION_IMAGES),
         labels=labels if labels is None else labels.to(torch.int64),
         calibration=(
@@ -191,16 +188,6 @@ def _subject(options: ExportOptions, network: _Network, *, needs_calibration: bo
         uint8_input=options.uint8_input,
         weights_licence=options.licence,
     )
-
-
-def _structure_sha256(network: _Network) -> str:
-    """Over what a network computes, apart from its weights. A module may compute otherwise and look the same: it is its
-    code that says what."""
-    import torch
-
-    if network.architecture is not None:
-        return architecture_sha256(network.architecture)
-    return program_sha256(exported_program(network.network, torch.zeros(1, *network.input_shape)))
 
 
 def _outputs(network: _Network, options: ExportOptions) -> tuple[int, ...]:

@@ -44,7 +44,6 @@ def subject(data: ImageData) -> Subject:
         name="other",
         network=other(),
         input_shape=(1, 28, 28),
-        structure_sha256="0" * 64,
         images=data.test_images[:200],
         labels=data.test_labels[:200],
         calibration=data.train_images[:32],
@@ -153,6 +152,29 @@ def test_a_second_export_makes_only_what_is_missing_or_different(
     assert after.pop("other_fp32.tflite.layers.json") > before.pop("other_fp32.tflite.layers.json")
     assert after == before
     assert len(read_manifest(tmp_path)) == len(files)
+
+
+class Doubled(Other):
+    """The same weights in other code."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return 2 * super().forward(images)
+
+
+def test_a_module_whose_code_changed_is_exported_again(
+    subject: Subject, exported: tuple[Path, list[ExportedFile]], tmp_path: Path
+) -> None:
+    changed = Doubled()
+    changed.load_state_dict(subject.network.state_dict())
+    (before,) = [file for file in exported[1] if file.artifact.path.name == "other_fp32.pte"]
+    for path in exported[0].iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    (made,) = export_model(
+        replace(subject, network=changed.eval()), tmp_path, runtimes=["executorch"], precisions=("fp32",)
+    )
+    assert made.weights_sha256 == before.weights_sha256
+    assert made.artifact.sha256 != before.artifact.sha256
+    assert made.parity.passed
 
 
 def test_int8_of_ranges_that_do_not_fit_is_rejected_and_the_others_are_kept(subject: Subject, tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ path = Path(sys.argv[1]) / "mean.tflite"
 path.write_bytes(write_tflite([op], [network]))
 images = torch.full((1, 3, 224, 224), 7, dtype=torch.uint8).expand(3000, -1, -1, -1)
 large = Subject(
-    name="mean", network=network, input_shape=(3, 224, 224), structure_sha256="0" * 64, images=images,
+    name="mean", network=network, input_shape=(3, 224, 224), images=images,
     labels=torch.zeros(3000, dtype=torch.int64), normalisation=Normalisation((0.0,) * 3, (255.0,) * 3),
 )
 

@@ -22,7 +22,6 @@ def subject() -> Subject:
         name="mixed",
         network=network_sample(MIXED, 0),
         input_shape=(3, MIXED.resolution, MIXED.resolution),
-        structure_sha256="0" * 64,
         images=images,
         calibration=images,
         architecture=MIXED,
