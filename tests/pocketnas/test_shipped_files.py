@@ -41,10 +41,13 @@ def test_files_within_each_other_s_bounds_are_not_told_apart(
     figures: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     figures["bundles"] = figures["bundles"][:1]
-    _, fp16, int8, *_ = figures["bundles"][0]["files"]
-    fp16["high_ms"], int8["high_ms"] = 0.09, 0.12
+    fp32, fp16, int8, *_ = figures["bundles"][0]["files"]
+    fp32.update(latency_ms=0.052, high_ms=0.089)
+    fp16.update(latency_ms=0.084, high_ms=0.09)  # inside fp32's bounds
+    int8.update(latency_ms=0.113, high_ms=0.12, times_as_fast_as_fp32=0.46)  # above them
     status_of(figures, tmp_path, monkeypatch)
     lines = capsys.readouterr().out.splitlines()
     assert lines[3].split()[:2] == ["tflite", "fp16"]
     assert lines[3].endswith("0.090   not told apart")
+    assert lines[4].split()[:2] == ["tflite", "int8"]
     assert lines[4].endswith(" 0.46")
