@@ -1,13 +1,16 @@
 """What a person sees: progress on stderr, results on stdout."""
 
 import errno
+import re
 import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Literal
 
 from pocketnas_base.progress import Progress
 
 QUIET_LINE_EVERY_S = 15.0
+_FIGURE = re.compile(r"[-+±]?[0-9][0-9.,:]*( ?%|x)?|")
 
 
 @contextmanager
@@ -78,17 +81,27 @@ def print_json(value: object) -> None:
 
 
 def print_table(columns: list[str], rows: list[list[str]], *, title: str = "") -> None:
-    """A table on stdout, its first column to the left, the others to the right. Cells are folded where the terminal is
-    too narrow for them."""
+    """A table on stdout, its first column to the left, the others to the right. Where the terminal is too narrow,
+    words are folded, figures never: a figure's second half on the next line reads as another figure."""
     from rich.console import Console
     from rich.table import Table
 
+    terminal = Console(width=None if Console().is_terminal else 140, markup=False)
+    whole = [max(map(len, cells), default=0) for cells in _columns_of_figures(len(columns), rows)]
+    too_wide = sum(whole) + 3 * len(columns) > terminal.width  # with the rules and blanks between the columns
     table = Table(title=title or None, title_justify="left")
-    for name in columns:
-        table.add_column(name, justify="left" if name == columns[0] else "right", overflow="fold")
+    for name, width in zip(columns, whole, strict=True):
+        justify: Literal["left", "right"] = "left" if name == columns[0] else "right"
+        table.add_column(name, justify=justify, overflow="fold", min_width=None if too_wide else width or None)
     for row in rows:
         table.add_row(*row)
-    Console(width=None if Console().is_terminal else 140, markup=False).print(table)
+    terminal.print(table)
+
+
+def _columns_of_figures(count: int, rows: list[list[str]]) -> list[list[str]]:
+    """Of each column its cells; none of a column that holds words."""
+    cells = [[row[number] for row in rows] for number in range(count)]
+    return [column if all(_FIGURE.fullmatch(cell) for cell in column) else [] for column in cells]
 
 
 def print_words(columns: Sequence[str], rows: Sequence[Sequence[str]], *, whole: Collection[str] = ()) -> None:

@@ -25,7 +25,13 @@ def normalisation_of(mean: str | None, std: str | None, channels: int) -> Normal
     divisors = _numbers(std, channels, "--std")
     if min(divisors) <= 0:
         raise InputError(f"--std {std} must be above 0")
-    return Normalisation(_numbers(mean, channels, "--mean"), divisors)
+    subtracted = _numbers(mean, channels, "--mean")
+    if max(divisors) < 1:
+        means, stds = (",".join(f"{255 * number:.4g}" for number in numbers) for numbers in (subtracted, divisors))
+        raise InputError(
+            f"--mean {mean} --std {std} are of pixels from 0 to 1; give them of 0 to 255: --mean {means} --std {stds}"
+        )
+    return Normalisation(subtracted, divisors)
 
 
 def _numbers(text: str, channels: int, option: str) -> tuple[float, ...]:

@@ -184,15 +184,17 @@ def _print(bundle: Bundle, like: DeviceLatency) -> None:
                 _or_blank(one.cold_load_ms, 1),
                 _or_blank(one.first_ms, 2),
                 _or_blank(one.peak_memory_mb, 1),
-                "unreadable" if one.energy_mj is None else f"{one.energy_mj:.2f}",
+                _or_blank(one.energy_mj, 2),
                 _or_blank(file.top1, 2),
                 _or_blank(loss, 2),
             ]
         )
     columns = ["file", "ms", "at most ms", "predicted ms", "host ms", "cold load ms", "first ms", "peak MB", "mJ"]
+    columns += ["top-1 %", "loss"]
+    known = [number for number in range(len(columns)) if any(row[number] for row in rows)]
     print_table(
-        [*columns, "top-1 %", "loss"],
-        rows,
+        [columns[number] for number in known],
+        [[row[number] for number in known] for row in rows],
         title=f"{like.device}: {like.soc or 'unknown processor'}, {like.threads} thread(s) on cores {list(like.cores)}",
     )
     for note in dict.fromkeys(one.energy_note for file in bundle.files if (one := latency_on(file, like)) is not None):

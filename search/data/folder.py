@@ -96,7 +96,10 @@ def draw_test_images(
 
     for label, count in zip(classes, torch.bincount(labels, minlength=len(classes)).tolist(), strict=True):
         if count < 2:
-            raise DataError(f"{source}: class {label} has {count} images; two at least are needed to draw a test image")
+            raise DataError(
+                f"{source}: class {label} has {count} images; where a data set has no test images of its own, "
+                "two of every class are needed, to draw one"
+            )
     return stratified_split(labels, TEST_FRACTION, SPLIT_SEED)
 
 

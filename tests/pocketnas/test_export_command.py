@@ -175,6 +175,7 @@ def test_the_other_converter_makes_verified_files_too(folder: Path) -> None:
         (f"{CASES}:other", (*PIXELS, "--input", "28x28"), "--input 28x28: give CHANNELSxHEIGHTxWIDTH"),
         (f"{CASES}:other", (*PIXELS, "--input", "3x28x28"), "cannot be run on two images, [2, 3, 28, 28]"),
         (f"{CASES}:other", (*PIXELS, "--std", "0"), "must be above 0"),
+        (f"{CASES}:other", (*PIXELS[:2], "--mean", "0.286", "--std", "0.353"), "--mean 72.93 --std 90.02"),
         (
             f"{CASES}:other",
             ("--test-images", "prepared.npy", "--uint8-input"),

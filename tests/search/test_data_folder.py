@@ -177,5 +177,5 @@ def test_faulty_folders_are_refused_by_name(root: Path, tmp_path: Path):
 
 def test_a_single_image_cannot_be_divided(tmp_path: Path):
     fill(tmp_path, count=1)
-    with pytest.raises(DataError, match="two at least"):
+    with pytest.raises(DataError, match="two of every class are needed"):
         read_folder(tmp_path, resolution=8, channels=3)

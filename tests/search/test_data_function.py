@@ -184,7 +184,7 @@ def test_the_function_is_told_the_form_that_is_wanted(digits: str) -> None:
         ("bad_classes", "classes must be different names"),
         ("few_classes", "train_labels must lie within 0 and 1, the 2 classes; they go from 0 to 9"),
         ("number_classes", "classes must be a list of names"),
-        ("lonely", "class 0 has 1 images; two at least are needed to draw a test image"),
+        ("lonely", "class 0 has 1 images; where a data set has no test images of its own, two"),
         ("absent", "has no absent"),
     ],
 )
