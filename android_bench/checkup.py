@@ -1,6 +1,6 @@
 """What a checkup of a device finds: its state, and whether it is fit to measure. What cannot be read is None."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from android_bench.health import CoreHealth, HealthSnapshot
@@ -47,7 +47,8 @@ class Finding:
 @dataclass(frozen=True, slots=True)
 class ClusterState:
     """Cores whose hardware can do the same. mask: for taskset, hexadecimal. max_freq_khz: what they can do;
-    allowed_khz, current_khz, governors: each value that occurs among them. online: False for cores that are off."""
+    allowed_khz, current_khz, governors: each value that occurs among them. online: False for cores that are off.
+    part: their kind, as `parsers.cpu.core_parts` has it."""
 
     cores: tuple[int, ...]
     mask: str
@@ -56,6 +57,7 @@ class ClusterState:
     current_khz: tuple[int, ...]
     governors: tuple[str, ...]
     online: bool
+    part: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,11 +149,13 @@ def out_of_reach(seen: SeenDevice, state: str, advice: str) -> Checkup:
     return Checkup(seen, findings=(Finding.obstacle(state.replace(" ", "-"), detail, advice),))
 
 
-def cluster_states(cores: Sequence[CoreHealth]) -> tuple[ClusterState, ...]:
-    """The cores by what their hardware can do, slowest first; those that are off, or do not tell, apart."""
-    groups: dict[tuple[bool, int], list[CoreHealth]] = {}
+def cluster_states(cores: Sequence[CoreHealth], parts: Mapping[int, str]) -> tuple[ClusterState, ...]:
+    """The cores by what their hardware can do and by their kind, slowest first; those that are off, or do not tell,
+    apart. parts: of the cores that have a known one."""
+    groups: dict[tuple[bool, int, str], list[CoreHealth]] = {}
     for core in cores:
-        groups.setdefault((core.online is not False, core.hardware_max_khz or 0), []).append(core)
+        kind = (core.online is False, core.hardware_max_khz or 0, parts.get(core.number, ""))
+        groups.setdefault(kind, []).append(core)
     return tuple(
         ClusterState(
             cores=tuple(core.number for core in group),
@@ -160,28 +164,30 @@ def cluster_states(cores: Sequence[CoreHealth]) -> tuple[ClusterState, ...]:
             allowed_khz=_values([core.max_freq_khz for core in group]),
             current_khz=_values([core.cur_freq_khz for core in group]),
             governors=tuple(sorted({core.governor for core in group if core.governor is not None})),
-            online=online,
+            online=not offline,
+            part=part or None,
         )
-        for (online, khz), group in sorted(groups.items(), key=lambda item: (not item[0][0], item[0][1]))
+        for (offline, khz, part), group in sorted(groups.items(), key=lambda item: item[0])
     )
 
 
 def system_state(
     state: HealthSnapshot,
     *,
+    parts: Mapping[int, str],
     build: str | None,
     kernel: str | None,
     uptime_s: float | None,
     room: Room | None,
     stolen_percent: float | None = None,
 ) -> SystemState:
-    """A snapshot with what it lacks."""
+    """A snapshot with what it lacks. parts: the kinds of its cores, where they are known."""
     return SystemState(
         build=build,
         kernel=kernel,
         boot_id=state.boot_id,
         uptime_s=uptime_s,
-        clusters=cluster_states(state.cores),
+        clusters=cluster_states(state.cores, parts),
         load_1min=state.load_1min,
         runnable=state.runnable,
         stolen_percent=stolen_percent,

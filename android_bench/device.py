@@ -16,10 +16,12 @@ LOCAL = "local"
 
 @dataclass(frozen=True, slots=True)
 class Core:
-    """One core that a runner may use. max_freq_khz: the hardware's limit, None where it cannot be read."""
+    """One core that a runner may use. max_freq_khz: the hardware's limit, None where it cannot be read. part: its kind,
+    as `parsers.cpu.core_parts` has it; None where the kernel names none."""
 
     number: int
     max_freq_khz: int | None
+    part: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +40,13 @@ class DeviceInfo:
 
     @property
     def fingerprint(self) -> str:
-        """Sha256 of all fields: equal fingerprints may share a latency table."""
-        return sha256_bytes(json.dumps(asdict(self), sort_keys=True).encode())
+        """Sha256 of all fields: equal fingerprints may share a latency table. Cores without a known part have none, as
+        in tables from before it was read."""
+        fields = asdict(self)
+        for core in fields["cores"]:
+            if core["part"] is None:
+                del core["part"]
+        return sha256_bytes(json.dumps(fields, sort_keys=True).encode())
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +67,12 @@ class Device:
     def default_cores(self, threads: int) -> tuple[int, ...]:
         """The cores that `threads` threads are pinned to unless the user says otherwise: of one cluster, since threads
         on unequal cores wait for the slowest; of the fastest that has enough; and of equals the last, because a
-        kernel puts its own work on the first ones. Raises InputError when no cluster has enough cores."""
-        clusters: dict[int, list[int]] = {}
+        kernel puts its own work on the first ones. Cores of one clock may be of two kinds (Snapdragon 8 Gen 2 has
+        Cortex-A710 and A715 at 2.8 GHz); the higher part number, mostly the newer one, then counts as the faster.
+        Raises InputError when no cluster has enough cores."""
+        clusters: dict[tuple[int, str], list[int]] = {}
         for core in self.info.cores:
-            clusters.setdefault(core.max_freq_khz or 0, []).append(core.number)
+            clusters.setdefault((core.max_freq_khz or 0, core.part or ""), []).append(core.number)
         for _, numbers in sorted(clusters.items(), reverse=True):
             if len(numbers) >= threads:
                 return tuple(sorted(numbers)[-threads:])

@@ -12,6 +12,7 @@ from android_bench.device import Core, Device, DeviceInfo
 from android_bench.errors import TookTooLongError
 from android_bench.guard import LocalGuard
 from android_bench.local_program import LocalProgram
+from android_bench.parsers.cpu import core_parts
 from android_bench.runner.abi import host_abi
 from android_bench.transport import MAX_KEPT_BYTES, Completed, FileStat
 from android_bench.workspace import LocalWorkspace
@@ -114,7 +115,8 @@ def open_local(*, say: Callable[[str], None] = lambda _: None) -> Device:
 
 def local_info() -> DeviceInfo:
     """What this machine says of itself; what it does not say is None."""
-    cpu = _first_cpu(_read("/proc/cpuinfo"))
+    cpuinfo = _read("/proc/cpuinfo")
+    cpu, parts = _first_cpu(cpuinfo), core_parts(cpuinfo)
     features = cpu.get("flags", cpu.get("Features", "")).split()
     model = _read("/sys/class/dmi/id/product_name") or _read("/sys/firmware/devicetree/base/model")
     return DeviceInfo(
@@ -125,7 +127,11 @@ def local_info() -> DeviceInfo:
         kernel=platform.release() or None,
         cpu_features=tuple(sorted(features)) or None,
         cores=tuple(
-            Core(number, _integer(_read(f"/sys/devices/system/cpu/cpu{number}/cpufreq/cpuinfo_max_freq")))
+            Core(
+                number,
+                _integer(_read(f"/sys/devices/system/cpu/cpu{number}/cpufreq/cpuinfo_max_freq")),
+                parts.get(number),
+            )
             for number in sorted(os.sched_getaffinity(0))
         ),
     )

@@ -31,12 +31,14 @@ def examine_local(seen: SeenDevice, *, watched_s: float = WATCHED_S) -> Checkup:
     stolen = stolen_percent(begin, now, time.monotonic() - started)
     runners = runners_for_host()
     unbuildable = without_runner(runners)
+    info = local_info()
     return Checkup(
         device=seen,
         system=system_state(
             now,
+            parts={core.number: core.part for core in info.cores if core.part is not None},
             build=None,
-            kernel=local_info().kernel,
+            kernel=info.kernel,
             uptime_s=_uptime(),
             room=_room(cache_dir()),
             stolen_percent=stolen,

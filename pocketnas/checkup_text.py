@@ -32,11 +32,12 @@ def facts(checkup: Checkup, system: SystemState) -> list[list[str]]:
 
 
 def cluster_rows(clusters: Sequence[ClusterState]) -> list[list[str]]:
-    """Cores, mask, clocks in MHz, governor, and what is unusual, a row for each cluster."""
+    """Cores, mask, the kernel's part number, clocks in MHz, governor, and what is unusual, a row for each cluster."""
     return [
         [
             core_list(cluster.cores),
             cluster.mask,
+            cluster.part or "-",
             _mhz((cluster.max_freq_khz,) if cluster.max_freq_khz else ()),
             _mhz(cluster.allowed_khz),
             _mhz(cluster.current_khz),

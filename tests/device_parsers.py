@@ -13,7 +13,7 @@ from android_bench.parsers.ai_hub import parse_ai_hub
 from android_bench.parsers.battery import parse_battery
 from android_bench.parsers.bench_json import parse_bench_json
 from android_bench.parsers.benchmark_model import benchmark_failure, parse_benchmark_model
-from android_bench.parsers.cpu import clusters, cpu_state, parse_cpu_list
+from android_bench.parsers.cpu import core_parts, cpu_state, parse_cpu_list
 from android_bench.parsers.executor_runner import executor_failure, parse_executor_runner
 from android_bench.parsers.files import parse_files
 from android_bench.parsers.frequency import frequency_shares, parse_time_in_state
@@ -69,9 +69,8 @@ RUNNER_LINES: tuple[Mapping[str, object], ...] = (
 _RUNNER_SAMPLES = tuple(json.dumps(line) for line in RUNNER_LINES)
 
 
-def _cpu(output: Output) -> object:
-    state = cpu_state(parse_files(output))
-    return state, clusters(state.cores)
+def _core_parts(output: Output) -> object:
+    return core_parts(output if isinstance(output, str) else output.decode("utf-8", "replace"))
 
 
 def _cpu_list(output: Output) -> object:
@@ -93,7 +92,8 @@ PARSERS: Mapping[str, Parser] = {
     "device idle": Parser(parse_device_idle, ("ACTIVE\n", "IDLE\n")),
     "power reply": Parser(parse_power_reply, ("", "Failed to set FIXED_PERFORMANCE mode\n")),
     "files": Parser(parse_files, (samples.SYSFS,)),
-    "cpu": Parser(_cpu, (samples.SYSFS,)),
+    "cpu": Parser(lambda output: cpu_state(parse_files(output)), (samples.SYSFS,)),
+    "core parts": Parser(_core_parts, (samples.CPUINFO,)),
     "cpu list": Parser(_cpu_list, ("0-3,6\n", "0\n")),
     "supply": Parser(lambda output: batteries(parse_files(output)), (samples.SYSFS, samples.POWER_SUPPLY)),
     "zones": Parser(lambda output: zone_temperatures(parse_files(output)), (samples.SYSFS,)),

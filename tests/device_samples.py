@@ -146,6 +146,20 @@ Power Manager State:
 Display Power: state=OFF
 """
 
+
+def cpuinfo(*parts: str) -> str:
+    """/proc/cpuinfo of an arm64 kernel: a core for each of these part numbers of Arm's own."""
+    cores = [
+        f"processor\t: {number}\nBogoMIPS\t: 38.40\nFeatures\t: fp asimd\nCPU implementer\t: 0x41\n"
+        f"CPU architecture: 8\nCPU variant\t: 0x1\nCPU part\t: {part}\nCPU revision\t: 0\n"
+        for number, part in enumerate(parts)
+    ]
+    return "\n".join([*cores, "Hardware\t: Qualcomm Technologies, Inc SM8550\n"])
+
+
+CPUINFO = cpuinfo("0xd46", "0xd46", "0xd46", "0xd4d", "0xd4d", "0xd47", "0xd47", "0xd4e")
+"""Snapdragon 8 Gen 2: Cortex-A510, A715, A710, X3."""
+
 SYSFS = """\
 /sys/devices/system/cpu/possible:0-7
 /sys/devices/system/cpu/online:0-6

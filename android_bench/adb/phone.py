@@ -13,7 +13,7 @@ from android_bench.adb.phone_transport import PhoneTransport
 from android_bench.adb.phone_workspace import PhoneWorkspace
 from android_bench.device import Core, Device, DeviceInfo
 from android_bench.errors import UnreadableOutputError
-from android_bench.parsers.cpu import CPU_FILES, cpu_state
+from android_bench.parsers.cpu import CPU_FILES, core_parts, cpu_state
 from android_bench.parsers.files import parse_files
 from android_bench.parsers.getprop import PhoneIdentity, parse_identity
 from android_bench.runner.abi import ABIS, Abi
@@ -25,6 +25,7 @@ TransportKind = Literal["adb-usb", "adb-network", "tcp", "usb"]
 
 _SERIAL = re.compile(r"[A-Za-z0-9\[][A-Za-z0-9._:%()\[\] -]{0,200}")
 _TIMEOUT_S = 30.0
+_CPUINFO = "^(processor|Features|flags|CPU implementer|CPU part)"
 
 
 def open_channel(name: str, *, ask: Callable[[str], None] = lambda _: None) -> Channel:
@@ -122,13 +123,15 @@ def phone_info(transport: PhoneTransport, identity: PhoneIdentity) -> DeviceInfo
     abi = supported_abi(transport.name, identity)
     files = " ".join(CPU_FILES)
     done = transport.run(
-        ("sh", "-c", f'uname -r; grep -m1 -E "^(Features|flags)" /proc/cpuinfo; echo; grep -s -H "" {files}'),
+        ("sh", "-c", f'uname -r; grep -E "{_CPUINFO}" /proc/cpuinfo; echo; grep -s -H "" {files}'),
         timeout_s=_TIMEOUT_S,
     )
     head, separator, listing = done.stdout.partition(b"\n\n")
     if not separator:
         raise UnreadableOutputError(f"{transport.name} does not say what its cores are")
-    kernel, _, features = head.decode(errors="replace").partition("\n")
+    kernel, _, cpuinfo = head.decode(errors="replace").partition("\n")
+    features = next((line for line in cpuinfo.splitlines() if line.startswith(("Features", "flags"))), "")
+    parts = core_parts(cpuinfo)
     cores = cpu_state(parse_files(listing)).cores
     if not cores:
         raise DeviceError(f"{transport.name} lets nobody read which cores it has (/sys/devices/system/cpu)")
@@ -139,6 +142,10 @@ def phone_info(transport: PhoneTransport, identity: PhoneIdentity) -> DeviceInfo
         os_version=android_version(identity),
         kernel=kernel.strip()[:200] or None,
         cpu_features=tuple(sorted(features.partition(":")[2].split())) or None,
-        cores=tuple(Core(core.number, core.cpuinfo_max_freq_khz) for core in cores if core.online is not False),
+        cores=tuple(
+            Core(core.number, core.cpuinfo_max_freq_khz, parts.get(core.number))
+            for core in cores
+            if core.online is not False
+        ),
         build=identity.fingerprint,
     )

@@ -37,6 +37,7 @@ from android_bench.inventory import (
     state_after,
     words_of,
 )
+from android_bench.parsers.cpu import core_parts
 from android_bench.parsers.getprop import PhoneIdentity
 from android_bench.parsers.power import parse_device_idle
 from android_bench.parsers.storage import Room, parse_df
@@ -56,6 +57,7 @@ _QUESTIONS = {
     "df": f"df -k {STORAGE}",
     "uptime": "cat /proc/uptime",
     "kernel": "uname -r",
+    "cpuinfo": 'grep -E "^(processor|CPU implementer|CPU part)" /proc/cpuinfo',
     "idle_state": "dumpsys deviceidle get deep 2>&1",
     "idle_enabled": "dumpsys deviceidle enabled 2>/dev/null",
     "bundles": (
@@ -123,6 +125,7 @@ class _Examination:
         )
         system = system_state(
             snapshot,
+            parts=core_parts(answers["cpuinfo"].decode(errors="replace")),
             build=identity.fingerprint,
             kernel=name(answers["kernel"].decode(errors="replace")),
             uptime_s=uptime_of(answers["uptime"].decode(errors="replace")),

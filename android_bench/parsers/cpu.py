@@ -1,4 +1,4 @@
-"""Cores, their frequencies and the clusters that they form: what /sys/devices/system/cpu tells.
+"""Cores, their frequencies and their kinds: what /sys/devices/system/cpu and /proc/cpuinfo tell.
 
 The files come as a mapping from path to content, as `files.parse_files` makes it of a phone's output. A missing file is
 normal: many phones let nobody read some of them.
@@ -23,6 +23,7 @@ CPU_FILES = (
 MAX_CORES = 1024
 _MAX_KHZ = 100_000_000
 _RANGE = re.compile(r"([0-9]{1,4})(?:-([0-9]{1,4}))?")
+_ID = re.compile(r"0x[0-9a-f]{1,4}")
 _PATH = re.compile(rf"{CPU}/cpu([0-9]{{1,4}})/")
 
 
@@ -46,15 +47,6 @@ class CpuState:
     possible: tuple[int, ...] | None
     online: tuple[int, ...] | None
     cores: tuple[Core, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Cluster:
-    """Cores of one kind. mask: as toybox's taskset wants it, hexadecimal without 0x."""
-
-    cores: tuple[int, ...]
-    max_freq_khz: int
-    mask: str
 
 
 def parse_cpu_list(text: str) -> tuple[int, ...]:
@@ -91,19 +83,20 @@ def cpu_state(files: Mapping[str, str]) -> CpuState:
     return CpuState(possible, online, tuple(_core(number, files, online) for number in sorted(numbers)))
 
 
-def clusters(cores: Iterable[Core]) -> tuple[Cluster, ...]:
-    """The cores that can be used, grouped by what their hardware can do, slowest first.
-
-    A core that is offline, or whose highest frequency is unknown, belongs to none.
-    """
-    groups: dict[int, list[int]] = {}
-    for core in cores:
-        if core.cpuinfo_max_freq_khz is not None and core.online is not False:
-            groups.setdefault(core.cpuinfo_max_freq_khz, []).append(core.number)
-    return tuple(
-        Cluster(tuple(sorted(numbers)), max_freq_khz, core_mask(numbers))
-        for max_freq_khz, numbers in sorted(groups.items())
-    )
+def core_parts(cpuinfo: str) -> dict[int, str]:
+    """Of each core its kind, as /proc/cpuinfo of an Arm kernel has it: implementer and part number of the MIDR_EL1
+    register, such as `0x41:0xd41` (Arm Cortex-A78). Empty where it names none, as on x86."""
+    parts: dict[int, str] = {}
+    core, implementer = None, None
+    for line in cpuinfo.splitlines():
+        word, _, value = (field.strip() for field in line.partition(":"))
+        if word == "processor":
+            core, implementer = integer(value, 0, MAX_CORES - 1), None
+        elif word == "CPU implementer":
+            implementer = value if _ID.fullmatch(value) else None
+        elif word == "CPU part" and core is not None and implementer is not None and _ID.fullmatch(value):
+            parts[core] = f"{implementer}:{value}"
+    return parts
 
 
 def _list(files: Mapping[str, str], file_name: str) -> tuple[int, ...] | None:

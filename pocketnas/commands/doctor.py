@@ -158,7 +158,7 @@ def _print(checkup: Checkup) -> None:
     if checkup.system is not None:
         print_words(["what", "how it is"], facts(checkup, checkup.system), whole=("what",))
         print_words(
-            ["cores", "mask", "at most MHz", "allowed MHz", "now MHz", "governor", ""],
+            ["cores", "mask", "part", "at most MHz", "allowed MHz", "now MHz", "governor", ""],
             cluster_rows(checkup.system.clusters),
             whole=("cores", "mask"),
         )

@@ -1,8 +1,10 @@
 """This machine as a device."""
 
+import json
 import os
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -140,6 +142,24 @@ def test_default_cores_are_of_the_fastest_cluster_that_has_enough_and_of_equals_
     assert phone.default_cores(2) == (5, 6)
     assert phone.default_cores(4) == (0, 1, 2, 3)
     assert device(Core(0, None), Core(1, None)).default_cores(1) == (1,)
+
+
+def test_cores_of_one_clock_and_two_kinds_are_two_clusters() -> None:
+    kinds = ["0xd46", "0xd46", "0xd46", "0xd4d", "0xd4d", "0xd47", "0xd47", "0xd4e"]
+    clocks = [2_016_000] * 3 + [2_803_000] * 4 + [3_187_000]
+    cores = [Core(n, khz, f"0x41:{kind}") for n, (khz, kind) in enumerate(zip(clocks, kinds, strict=True))]
+    phone = device(*cores)  # Snapdragon 8 Gen 2
+    assert phone.default_cores(1) == (7,)
+    assert phone.default_cores(2) == (3, 4)
+    with pytest.raises(InputError, match="no 4 equal cores: its largest cluster has 3"):
+        phone.default_cores(4)
+
+
+def test_a_core_without_a_known_kind_leaves_the_fingerprint_as_it_was() -> None:
+    plain = device(Core(0, 1_800_000)).info
+    fields = {**asdict(plain), "cores": [{"number": 0, "max_freq_khz": 1_800_000}]}
+    assert plain.fingerprint == sha256_bytes(json.dumps(fields, sort_keys=True).encode())
+    assert device(Core(0, 1_800_000, "0x41:0xd41")).info.fingerprint != plain.fingerprint
 
 
 def test_more_threads_than_equal_cores_are_refused() -> None:

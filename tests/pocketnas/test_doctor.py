@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from calling import Caller, config_with
+from device_samples import CPUINFO
 from lookalike.cores import Core
 from lookalike.fixtures import AdbKey, AdbServer
 from lookalike.lookalike import Lookalike
@@ -54,6 +55,20 @@ def put(phone: Lookalike, name: str, text: str) -> None:
         os.chown(folder, 2000, 2000)
     path.write_text(text)
     os.chown(path, 2000, 2000)
+
+
+def test_cores_of_one_clock_and_two_kinds_are_two_clusters(
+    pocketnas: Caller, start_phone: StartPhone, adb_server: AdbServer
+) -> None:
+    phone = start_phone(cores=[Core(2_803_000)] * 8, shown={"/proc/cpuinfo": CPUINFO})
+    adb_server.connect(phone)
+    clusters = examined(pocketnas, phone, status=0)["system"]["clusters"]
+    assert [(cluster["cores"], cluster["part"]) for cluster in clusters] == [
+        ([0, 1, 2], "0x41:0xd46"),
+        ([5, 6], "0x41:0xd47"),
+        ([3, 4], "0x41:0xd4d"),
+        ([7], "0x41:0xd4e"),
+    ]
 
 
 def test_a_fit_phone_in_full(pocketnas: Caller, phone: Lookalike) -> None:
@@ -148,7 +163,7 @@ def test_a_capped_core_is_seen(pocketnas: Caller, phone: Lookalike) -> None:
     assert checkup["system"]["clusters"][1]["allowed_khz"] == [1_785_000]
     assert reasons(checkup)["throttled"]["detail"] == "core 4 may run at 1785000 of 2850000 kHz"
     rows = [line.split() for line in pocketnas("doctor", "-d", phone.serial).out.splitlines()]
-    assert ["4-7", "f0", "2850", "1785", "300", "performance", "capped"] in rows
+    assert ["4-7", "f0", "-", "2850", "1785", "300", "performance", "capped"] in rows
 
 
 def test_what_cannot_be_read_is_unreadable_and_not_judged(pocketnas: Caller, phone: Lookalike) -> None:

@@ -4,6 +4,7 @@ import dataclasses
 from collections.abc import Callable
 
 import pytest
+from device_samples import CPUINFO
 from lookalike.cores import Core
 from lookalike.fixtures import AdbKey
 from lookalike.lookalike import Lookalike
@@ -61,6 +62,16 @@ def test_a_phone_says_who_it_is(start_phone: StartPhone, opened: Callable[[Looka
     assert opened(phone).info.fingerprint == info.fingerprint
     phone.set("prop/ro.build.fingerprint", "other/build")
     assert opened(phone).info.fingerprint != info.fingerprint
+
+
+def test_cores_of_one_clock_and_two_kinds_are_told_apart(
+    start_phone: StartPhone, opened: Callable[[Lookalike], Device]
+) -> None:
+    cores = [Core(2_016_000)] * 3 + [Core(2_803_000)] * 4 + [Core(3_187_000)]
+    device = opened(start_phone(cores=cores, shown={"/proc/cpuinfo": CPUINFO}))
+    assert device.info.cpu_features == ("asimd", "fp")
+    assert [core.part for core in device.info.cores[2:6]] == ["0x41:0xd46", "0x41:0xd4d", "0x41:0xd4d", "0x41:0xd47"]
+    assert device.default_cores(2) == (3, 4)
 
 
 def test_cores_that_are_offline_are_not_offered(start_phone: StartPhone, opened: Callable[[Lookalike], Device]) -> None:

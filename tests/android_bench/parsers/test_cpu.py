@@ -1,7 +1,7 @@
-"""Cores, frequencies and clusters."""
+"""Cores, frequencies and kinds."""
 
 import pytest
-from device_samples import SYSFS
+from device_samples import SYSFS, cpuinfo
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -9,19 +9,14 @@ from android_bench.errors import UnreadableOutputError
 from android_bench.parsers.cpu import (
     CPU,
     MAX_CORES,
-    Cluster,
     Core,
     CpuState,
-    clusters,
     core_mask,
+    core_parts,
     cpu_state,
     parse_cpu_list,
 )
 from android_bench.parsers.files import parse_files
-
-
-def core(number: int, max_freq_khz: int | None, online: bool | None = True) -> Core:
-    return Core(number, online, None, max_freq_khz, None, None, None)
 
 
 def test_cores_are_read() -> None:
@@ -32,33 +27,27 @@ def test_cores_are_read() -> None:
     assert [core.online for core in state.cores] == [True] * 7 + [False]
 
 
-def test_clusters_are_the_cores_of_one_highest_frequency_that_can_be_used() -> None:
-    assert clusters(cpu_state(parse_files(SYSFS)).cores) == (
-        Cluster((0,), 1_800_000, "1"),
-        Cluster((4, 5), 2_348_000, "30"),
-        Cluster((6,), 2_850_000, "40"),
-    )
+def test_kinds_of_cores_are_read() -> None:
+    assert core_parts(cpuinfo("0xd05", "0xd41")) == {0: "0x41:0xd05", 1: "0x41:0xd41"}
 
 
-def test_three_clusters_of_a_recent_phone() -> None:
-    frequencies = [1_700_000] * 4 + [2_370_000] * 4 + [2_910_000]
-    found = clusters([core(number, khz) for number, khz in enumerate(frequencies)])
-    assert [(cluster.cores, cluster.mask) for cluster in found] == [
-        ((0, 1, 2, 3), "f"),
-        ((4, 5, 6, 7), "f0"),
-        ((8,), "100"),
-    ]
-
-
-def test_core_of_unknown_kind_or_offline_belongs_to_no_cluster() -> None:
-    assert clusters([core(0, None), core(1, 1000, online=False), core(2, 1000, online=None)]) == (
-        Cluster((2,), 1000, "4"),
-    )
+@pytest.mark.parametrize(
+    ("told", "expected"),
+    [
+        ("", {}),
+        ("processor\t: 0\nvendor_id\t: AuthenticAMD\nmodel\t\t: 1\n", {}),  # x86
+        ("Processor\t: AArch64 rev 4\nCPU implementer\t: 0x41\nCPU part\t: 0xd03\n", {}),  # of no core in particular
+        (cpuinfo("0xd05; reboot", "0xd41"), {1: "0x41:0xd41"}),
+        (cpuinfo("0xd05").replace("processor\t: 0", "processor\t: 9999"), {}),
+        (cpuinfo("0xd05").replace("CPU implementer\t: 0x41\n", ""), {}),
+    ],
+)
+def test_a_kind_that_is_not_told_is_not_made_up(told: str, expected: dict[int, str]) -> None:
+    assert core_parts(told) == expected
 
 
 def test_device_that_tells_nothing_has_no_cores() -> None:
     assert cpu_state({}) == CpuState(None, None, ())
-    assert clusters(()) == ()
 
 
 def test_core_s_own_switch_counts_where_there_is_no_list() -> None:
