@@ -27,7 +27,8 @@ def train_network(
     config, data = context.config, context.data(progress)
     key = sha256_bytes(json.dumps([op.key for op in architecture.ops]).encode())[:16]
     checkpoint, record = (folder / f"{key}-{seed}.{suffix}" for suffix in ("safetensors", "json"))
-    belongs_to = f"{data.fingerprint} {_recipe_of(config)}"
+    teacher = teacher_of(context, architecture, progress)
+    belongs_to = " ".join([data.fingerprint, _recipe_of(config), *([teacher.fingerprint] if teacher else [])])
     if record.exists():
         return _accuracy(record, belongs_to)
     batches = TrainingBatches.of(
@@ -37,7 +38,6 @@ def train_network(
         augmentation=config.train.augmentation.augmentation,
         device=context.torch_device(),
     )
-    teacher = teacher_of(context, architecture, progress)
     # By its content's name: two searches that find the same network share its training.
     job = Training(replace(architecture, name=key), training_settings(config.train, seed), batches, teacher)
     run_steps(job, checkpoint, progress, f"steps of {architecture.name}")
@@ -57,5 +57,7 @@ def _accuracy(record: Path, belongs_to: str) -> float:
     if not isinstance(plain, dict) or not isinstance(top1, float) or not 0 <= top1 <= 100:
         raise InputError(f"training record {record} is damaged; delete it to train that network again")
     if plain.get("belongs_to") != belongs_to:
-        raise InputError(f"{record} was trained with other settings or images; delete it to train that network again")
+        raise InputError(
+            f"{record} was trained with other settings, images or another teacher; delete it to train it again"
+        )
     return top1

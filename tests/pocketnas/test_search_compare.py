@@ -207,7 +207,7 @@ def test_other_settings_do_not_go_on_with_what_was_trained(
     text = (run / "config.toml").read_text()
     (run / "config.toml").write_text(text.replace("[train]\nsteps = 4", "[train]\nsteps = 5"))
     message = refused_last("search", "compare", run, "--methods", "proxyless")
-    assert "was trained with other settings or images; delete it to train that network again" in message
+    assert "was trained with other settings, images or another teacher; delete it to train it again" in message
     (run / "config.toml").write_text(text.replace("evaluations = 4", "evaluations = 5"))
     assert "written with other settings" in refused_last("search", "compare", run, "--methods", "random")
     (run / "config.toml").write_text(text)

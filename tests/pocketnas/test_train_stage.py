@@ -7,12 +7,14 @@ import torch
 
 from pocketnas.config import parse_config
 from pocketnas.run_directory import RunDirectory
+from pocketnas.searches.network import train_network
 from pocketnas.stages import environment, train
 from pocketnas.stages.context import RunContext
 from pocketnas.stages.training import training_record
 from pocketnas_base.errors import InputError
+from pocketnas_base.progress import silent
 from search.architecture import Architecture, assemble
-from search.network import load_network
+from search.network import Network, load_network, save_weights
 from search.space import load_space
 
 SPACE = """
@@ -130,6 +132,25 @@ def test_the_curves_of_both_trainings_are_written_as_scalars() -> None:
         curve = training_record(context, role)["curve"]
         assert len(curve) == 5
         assert told(directory.path / "train" / "tensorboard" / role) == [(p["step"], p["loss"]) for p in curve]
+
+
+def test_what_learned_from_another_teacher_is_not_taken_for_this_one_s_pupil(tmp_path: Path) -> None:
+    teacher = run_of("teacher", CONFIG)
+
+    def write_teacher(seed: int) -> None:
+        torch.manual_seed(seed)
+        save_weights(Network(Architecture.load(teacher.architecture)).state_dict(), teacher.weights, {})
+
+    write_teacher(0)
+    distillation = EVERYTHING[EVERYTHING.index("[train.distillation]") :]
+    directory = run_of("taught", CONFIG.replace("\nsteps = 150", "\nsteps = 1") + distillation)
+    pupil, folder = Architecture.load(directory.architecture), tmp_path / "trained"
+    folder.mkdir()
+    top1 = train_network(RunContext(directory), pupil, 0, folder, silent)
+    assert train_network(RunContext(directory), pupil, 0, folder, silent) == top1
+    write_teacher(1)
+    with pytest.raises(InputError, match="other settings, images or another teacher"):
+        train_network(RunContext(directory), pupil, 0, folder, silent)
 
 
 @pytest.mark.parametrize(
