@@ -1,7 +1,10 @@
 """Whole networks measured beside some of the table's operators, witnesses that the device is what it was."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+import tempfile
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -28,7 +31,11 @@ from pocketnas_base.files import sha256_bytes
 from pocketnas_base.progress import Progress
 
 WITNESSES = 5
-SESSIONS = 6
+SESSIONS = 4
+LOOKS = 12
+"""At the witnesses alone, before a session is taken again."""
+PAUSE_S = 15.0
+"""Before each of them: a phone cools down meanwhile, and a neighbour may be done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +75,10 @@ def measure_like_table(
 ) -> LikeTable:
     """Measure all jobs in one session, together with the dearest of `ops` as the table measured them.
 
-    Where these are not what they were, the device is busy with something else, and the session would compare
-    moments, not networks: it is repeated, with another seed, at most `SESSIONS` times, and the one nearest the table's
-    time is kept. Other files are other sessions, with witnesses of their own, even where a store holds some of them:
+    Where these are not what they were, the device is warm or busy with something else, and the session would compare
+    moments, not networks: it is taken again, with another seed, once the witnesses alone are what they were, or after
+    `LOOKS` looks at them nevertheless; in all at most `SESSIONS` times, and the one nearest the table's time is kept.
+    Other files are other sessions, with witnesses of their own, even where a store holds some of them:
     witnesses say nothing of another time. Raises InputError when the table is not of this device.
     """
     info = table.info
@@ -91,18 +99,47 @@ def measure_like_table(
     for attempt in range(SESSIONS):
         repeated = replace(timed, seed=timed.seed + attempt)
         every = [*jobs, *witnesses.values()]
+        if attempt:
+            _wait(table, device, witnesses, repeated, tolerated, progress)
         key = measure(device, every, repeated, store, tolerated=tolerated, progress=progress)
         summaries = latencies(store, key, jobs=every, tolerated=tolerated)
-        ratios = [
-            to_row(summaries[witness.id]).latency_ms / table.row(op).latency_ms for op, witness in witnesses.items()
-        ]
-        drift = 100 * (median(ratios) - 1)
+        drift = _drift_percent(table, witnesses, summaries)
         if best is None or abs(drift) < abs(best.drift_percent):
             best = LikeTable(drift, summaries, readings(store, key))
         if abs(drift) <= SAME_STATE_PERCENT:
             break
     assert best is not None
     return best
+
+
+def _wait(
+    table: LatencyTable,
+    device: Device,
+    witnesses: Mapping[OpSpec, Job],
+    protocol: Protocol,
+    tolerated: Collection[str],
+    progress: Progress,
+) -> None:
+    """Until the device runs the witnesses as it did at the table's time, or there were `LOOKS` looks at them. What was
+    seen is not kept: it speaks of that moment alone."""
+    alone = replace(protocol, processes=min(protocol.min_processes, protocol.processes))
+    for look in range(LOOKS):
+        progress(look, LOOKS, "until the device is as its table found it")
+        time.sleep(PAUSE_S)
+        with (
+            tempfile.TemporaryDirectory(prefix="pocketnas-look-") as folder,
+            SampleStore.open(Path(folder) / "samples.sqlite") as store,
+        ):
+            key = measure(device, list(witnesses.values()), alone, store, tolerated=tolerated)
+            summaries = latencies(store, key, jobs=witnesses.values(), tolerated=tolerated)
+        if abs(_drift_percent(table, witnesses, summaries)) <= SAME_STATE_PERCENT:
+            return
+
+
+def _drift_percent(table: LatencyTable, witnesses: Mapping[OpSpec, Job], summaries: Mapping[str, Summary]) -> float:
+    """By how much slower (+) than in the table the witnesses ran, in the median."""
+    ratios = [to_row(summaries[witness.id]).latency_ms / table.row(op).latency_ms for op, witness in witnesses.items()]
+    return 100 * (median(ratios) - 1)
 
 
 def _seed_of(jobs: Sequence[Job], protocol: Protocol) -> int:
