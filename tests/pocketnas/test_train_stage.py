@@ -1,4 +1,4 @@
-"""Stage `train` by the whole recipe but bfloat16: real digits of a function of the user's own, a teacher, two processes."""
+"""Stage `train` by the whole recipe but bfloat16: digits of a function of the user's own, a teacher, two processes."""
 
 from pathlib import Path
 
