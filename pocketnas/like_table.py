@@ -1,5 +1,6 @@
 """Whole networks measured beside some of the table's operators, witnesses that the device is what it was."""
 
+import math
 import tempfile
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -32,10 +33,8 @@ from pocketnas_base.progress import Progress
 
 WITNESSES = 5
 SESSIONS = 4
-LOOKS = 12
-"""At the witnesses alone, before a session is taken again."""
 PAUSE_S = 15.0
-"""Before each of them: a phone cools down meanwhile, and a neighbour may be done."""
+"""Before each look at the witnesses alone: a phone cools down meanwhile, and a neighbour may be done."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +75,10 @@ def measure_like_table(
     """Measure all jobs in one session, together with the dearest of `ops` as the table measured them.
 
     Where these are not what they were, the device is warm or busy with something else, and the session would compare
-    moments, not networks: it is taken again, with another seed, once the witnesses alone are what they were, or after
-    `LOOKS` looks at them nevertheless; in all at most `SESSIONS` times, and the one nearest the table's time is kept.
-    Other files are other sessions, with witnesses of their own, even where a store holds some of them:
-    witnesses say nothing of another time. Raises InputError when the table is not of this device.
+    moments, not networks: it is taken again, with another seed, once the witnesses alone are what they were, or when as
+    long was waited as it took; in all at most `SESSIONS` times, and the one nearest the table's time is kept. Other
+    files are other sessions, with witnesses of their own, even where a store holds some of them: witnesses say nothing
+    of another time. Raises InputError when the table is not of this device.
     """
     info = table.info
     if (reason := why_not_compared(info, device.id, device.info.fingerprint)) is not None:
@@ -96,12 +95,15 @@ def measure_like_table(
     # A median over a shorter while finds a quieter one: witnesses are timed for as long as the table's rows were.
     timed = replace(protocol, min_ns=operators_on(device).min_ns, seed=_seed_of(jobs, protocol))
     best: LikeTable | None = None
+    took_s = 0.0
     for attempt in range(SESSIONS):
         repeated = replace(timed, seed=timed.seed + attempt)
         every = [*jobs, *witnesses.values()]
         if attempt:
-            _wait(table, device, witnesses, repeated, tolerated, progress)
+            _wait(table, device, witnesses, repeated, tolerated, progress, at_most_s=took_s)
+        started = time.monotonic()
         key = measure(device, every, repeated, store, tolerated=tolerated, progress=progress)
+        took_s = time.monotonic() - started
         summaries = latencies(store, key, jobs=every, tolerated=tolerated)
         drift = _drift_percent(table, witnesses, summaries)
         if best is None or abs(drift) < abs(best.drift_percent):
@@ -119,13 +121,16 @@ def _wait(
     protocol: Protocol,
     tolerated: Collection[str],
     progress: Progress,
+    *,
+    at_most_s: float,
 ) -> None:
-    """Until the device runs the witnesses as it did at the table's time, or there were `LOOKS` looks at them. What was
-    seen is not kept: it speaks of that moment alone."""
+    """Until the device runs the witnesses as it did at the table's time, or for `at_most_s`. What was seen meanwhile is
+    not kept: it speaks of that moment alone."""
     alone = replace(protocol, processes=min(protocol.min_processes, protocol.processes))
-    for look in range(LOOKS):
-        progress(look, LOOKS, "until the device is as its table found it")
-        time.sleep(PAUSE_S)
+    end = time.monotonic() + at_most_s
+    while (left_s := end - time.monotonic()) > 0:
+        progress(round(at_most_s - left_s), math.ceil(at_most_s), "s until the device is as its table found it")
+        time.sleep(min(PAUSE_S, left_s))
         with (
             tempfile.TemporaryDirectory(prefix="pocketnas-look-") as folder,
             SampleStore.open(Path(folder) / "samples.sqlite") as store,

@@ -69,10 +69,6 @@ RUNNER_LINES: tuple[Mapping[str, object], ...] = (
 _RUNNER_SAMPLES = tuple(json.dumps(line) for line in RUNNER_LINES)
 
 
-def _core_parts(output: Output) -> object:
-    return core_parts(output if isinstance(output, str) else output.decode("utf-8", "replace"))
-
-
 def _cpu_list(output: Output) -> object:
     return parse_cpu_list(output if isinstance(output, str) else output.decode("utf-8", "replace"))
 
@@ -93,7 +89,7 @@ PARSERS: Mapping[str, Parser] = {
     "power reply": Parser(parse_power_reply, ("", "Failed to set FIXED_PERFORMANCE mode\n")),
     "files": Parser(parse_files, (samples.SYSFS,)),
     "cpu": Parser(lambda output: cpu_state(parse_files(output)), (samples.SYSFS,)),
-    "core parts": Parser(_core_parts, (samples.CPUINFO,)),
+    "core parts": Parser(core_parts, (samples.CPUINFO,)),
     "cpu list": Parser(_cpu_list, ("0-3,6\n", "0\n")),
     "supply": Parser(lambda output: batteries(parse_files(output)), (samples.SYSFS, samples.POWER_SUPPLY)),
     "zones": Parser(lambda output: zone_temperatures(parse_files(output)), (samples.SYSFS,)),

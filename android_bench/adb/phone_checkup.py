@@ -125,7 +125,7 @@ class _Examination:
         )
         system = system_state(
             snapshot,
-            parts=core_parts(answers["cpuinfo"].decode(errors="replace")),
+            parts=self._attempt("kinds of cores", lambda: core_parts(answers["cpuinfo"])) or {},
             build=identity.fingerprint,
             kernel=name(answers["kernel"].decode(errors="replace")),
             uptime_s=uptime_of(answers["uptime"].decode(errors="replace")),

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from android_bench.parsers.text import excerpt, integer, name, unreadable
+from android_bench.parsers.text import Output, excerpt, integer, lines_of, name, text_of, unreadable
 
 CPU = "/sys/devices/system/cpu"
 CPU_FILES = (
@@ -83,12 +83,15 @@ def cpu_state(files: Mapping[str, str]) -> CpuState:
     return CpuState(possible, online, tuple(_core(number, files, online) for number in sorted(numbers)))
 
 
-def core_parts(cpuinfo: str) -> dict[int, str]:
+def core_parts(cpuinfo: Output) -> dict[int, str]:
     """Of each core its kind, as /proc/cpuinfo of an Arm kernel has it: implementer and part number of the MIDR_EL1
-    register, such as `0x41:0xd41` (Arm Cortex-A78). Empty where it names none, as on x86."""
+    register, such as `0x41:0xd41` (Arm Cortex-A78). Empty where it names none, as on x86.
+
+    Raises UnreadableOutputError for endless output.
+    """
     parts: dict[int, str] = {}
     core, implementer = None, None
-    for line in cpuinfo.splitlines():
+    for line in lines_of(text_of(cpuinfo, "/proc/cpuinfo")):
         word, _, value = (field.strip() for field in line.partition(":"))
         if word == "processor":
             core, implementer = integer(value, 0, MAX_CORES - 1), None

@@ -116,7 +116,7 @@ def test_what_a_person_reads(pocketnas: Caller, phone: Lookalike) -> None:
     assert rows["fixed performance"] == "unreadable (Android offers no way to ask)"
     assert rows["lock"] == "free"
     assert rows["to be put back"] == "nothing"
-    assert ["4-7", "f0", "2850", "2850", "300", "performance"] in [line.split() for line in lines]
+    assert ["4-7", "f0", "-", "2850", "2850", "300", "performance"] in [line.split() for line in lines]
     assert f"{phone.serial} is not fit to measure:" in lines
     assert " battery-low   12 % of 25 % needed   charge it " in done.out
     assert lines[-1].startswith("this machine: adb ")
@@ -198,7 +198,7 @@ def test_a_phone_without_cpufreq_shows_its_clocks_as_unreadable(
     assert cluster["governors"] == cluster["allowed_khz"] == []
     assert "not judged, because the phone does not tell: whether its clocks are capped" in checkup["notes"]
     done = pocketnas("doctor", "-d", bare.serial)
-    assert ["0-1", "3", *["unreadable"] * 4] in [line.split() for line in done.out.splitlines()]
+    assert ["0-1", "3", "-", *["unreadable"] * 4] in [line.split() for line in done.out.splitlines()]
 
 
 def test_a_lock_is_shown_kept_and_broken(pocketnas: Caller, adb_key: AdbKey, phone: Lookalike) -> None:

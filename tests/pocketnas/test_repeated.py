@@ -28,6 +28,8 @@ from pocketnas_base.artifact import Runtime
 from pocketnas_base.progress import silent
 from search.space import SearchSpace, load_space
 
+# Two measurements are compared, and a machine that others use may have run at another speed in between.
+ATTEMPTS = 3
 OP = OpSpec("mbconv", 8, 8, 3, 3, 1, 7)
 MINI = """
 name = "mini"
@@ -147,34 +149,34 @@ def test_with_a_coarse_clock_the_slope_recovers_what_a_plain_row_loses(
     runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "mini.toml").write_text(MINI)
-    space, config, device = (
-        load_space(str(tmp_path / "mini.toml")),
-        TableConfig(runtime=runtime, processes=5),
-        open_local(),
-    )
-    jobs = operator_jobs(space, config, tmp_path / "cache", 0, silent)
-    fine = _plain(tmp_path / "fine.sqlite", space, jobs, config)
-    # Coarse enough to be seen, and no coarser than the empty model takes, or its row would be 0.
-    tick = int(0.8 * fine[EMPTY])
-    monkeypatch.setenv("POCKETNAS_COARSE_CLOCK_NS", str(tick))
-    samples = tmp_path / "coarse.sqlite"
-    coarse = _plain(samples, space, jobs, config)
-    assert {value % tick for value in coarse.values()} == {0.0}, "a plain row is whole ticks"
-    table = measure_table(space, device, config, jobs, samples, 0, silent)
-    rows = {op: row for op, row in table.rows.items() if row.copies is not None}
-    assert rows
-    for op, row in rows.items():
-        wanted = fine[op] - fine[EMPTY]
-        own = (row.latency_ms - table.invocation_ms) * 1e6
-        assert own == pytest.approx(wanted, abs=tick / 2 + 0.05 * wanted), op.key
-    short = {op for op in coarse if tick > MOST_UNRESOLVED * (coarse[op] - coarse[EMPTY])} - {EMPTY}
-    assert set(rows) == {op for op in short if runtime == "tflite" or takes_channels_last(op)}
+    space, config = load_space(str(tmp_path / "mini.toml")), TableConfig(runtime=runtime, processes=5)
+    device, jobs = open_local(), operator_jobs(space, config, tmp_path / "cache", 0, silent)
+    for attempt in range(ATTEMPTS):
+        samples = tmp_path / f"coarse-{attempt}.sqlite"
+        fine = _plain(tmp_path / f"fine-{attempt}.sqlite", space, jobs, config)
+        # Coarse enough to be seen, and no coarser than the empty model takes, or its row would be 0.
+        tick = int(0.8 * fine[EMPTY])
+        with monkeypatch.context() as coarsely:
+            coarsely.setenv("POCKETNAS_COARSE_CLOCK_NS", str(tick))
+            coarse = _plain(samples, space, jobs, config)
+            assert {value % tick for value in coarse.values()} == {0.0}, "a plain row is whole ticks"
+            table = measure_table(space, device, config, jobs, samples, 0, silent)
+            before = _measurements(samples)
+            assert dict(measure_table(space, device, config, jobs, samples, 0, silent).rows) == dict(table.rows)
+            assert _measurements(samples) == before, "nothing is measured twice"
+        rows = {op: row for op, row in table.rows.items() if row.copies is not None}
+        assert rows
+        short = {op for op in coarse if tick > MOST_UNRESOLVED * (coarse[op] - coarse[EMPTY])} - {EMPTY}
+        assert set(rows) == {op for op in short if runtime == "tflite" or takes_channels_last(op)}
+        own = {op.key: (row.latency_ms - table.invocation_ms) * 1e6 for op, row in rows.items()}
+        wanted = {
+            op.key: pytest.approx(fine[op] - fine[EMPTY], abs=tick / 2 + 0.05 * (fine[op] - fine[EMPTY])) for op in rows
+        }
+        if own == wanted:
+            break
+    assert own == wanted
     table.save(tmp_path / "table.parquet")
     assert LatencyTable.load(tmp_path / "table.parquet") == table
-
-    before = _measurements(samples)
-    assert dict(measure_table(space, device, config, jobs, samples, 0, silent).rows) == dict(table.rows)
-    assert _measurements(samples) == before, "nothing is measured twice"
 
 
 def _plain(samples: Path, space: SearchSpace, jobs: list[Job], config: TableConfig) -> dict[OpSpec, float]:
