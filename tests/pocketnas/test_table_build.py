@@ -215,7 +215,8 @@ def test_several_settings_on_several_devices_side_by_side(
 ) -> None:
     address = f"tcp:{phone.host}:{phone.port}"
     done: Done = call("table", "build", "--space", mini, "--out", tmp_path / "t.parquet", "--processes", "1",
-                      "-d", "local", "-d", address, "--precision", "fp32,int8")  # fmt: skip
+                      "-d", "local", "-d", address, "--precision", "fp32,int8",
+                      "--tolerate", "drift")  # fmt: skip  # both measure on this machine, and disturb each other
     assert done.status == 0, done.err
     told = address.replace(":", "_")
     assert names(tmp_path, ".parquet") == sorted(
