@@ -57,7 +57,7 @@ class ClusterState:
     current_khz: tuple[int, ...]
     governors: tuple[str, ...]
     online: bool
-    part: str | None = None
+    part: str | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,7 +82,8 @@ def print_json(value: object) -> None:
 
 def print_table(columns: list[str], rows: list[list[str]], *, title: str = "") -> None:
     """A table on stdout, its first column to the left, the others to the right. Where the terminal is too narrow,
-    words are folded, figures never: a figure's second half on the next line reads as another figure."""
+    words are folded, and figures only where they alone have no room: a figure's second half on the next line reads as
+    another figure."""
     from rich.console import Console
     from rich.table import Table
 

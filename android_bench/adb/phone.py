@@ -13,7 +13,7 @@ from android_bench.adb.phone_transport import PhoneTransport
 from android_bench.adb.phone_workspace import PhoneWorkspace
 from android_bench.device import Core, Device, DeviceInfo
 from android_bench.errors import UnreadableOutputError
-from android_bench.parsers.cpu import CPU_FILES, core_parts, cpu_state
+from android_bench.parsers.cpu import CPU_FILES, CPUINFO, core_parts, cpu_state
 from android_bench.parsers.files import parse_files
 from android_bench.parsers.getprop import PhoneIdentity, parse_identity
 from android_bench.runner.abi import ABIS, Abi
@@ -25,7 +25,6 @@ TransportKind = Literal["adb-usb", "adb-network", "tcp", "usb"]
 
 _SERIAL = re.compile(r"[A-Za-z0-9\[][A-Za-z0-9._:%()\[\] -]{0,200}")
 _TIMEOUT_S = 30.0
-_CPUINFO = "^(processor|Features|flags|CPU implementer|CPU part)"
 
 
 def open_channel(name: str, *, ask: Callable[[str], None] = lambda _: None) -> Channel:
@@ -123,7 +122,7 @@ def phone_info(transport: PhoneTransport, identity: PhoneIdentity) -> DeviceInfo
     abi = supported_abi(transport.name, identity)
     files = " ".join(CPU_FILES)
     done = transport.run(
-        ("sh", "-c", f'uname -r; grep -E "{_CPUINFO}" /proc/cpuinfo; echo; grep -s -H "" {files}'),
+        ("sh", "-c", f'uname -r; {CPUINFO}; echo; grep -s -H "" {files}'),
         timeout_s=_TIMEOUT_S,
     )
     head, separator, listing = done.stdout.partition(b"\n\n")

@@ -37,7 +37,7 @@ from android_bench.inventory import (
     state_after,
     words_of,
 )
-from android_bench.parsers.cpu import core_parts
+from android_bench.parsers.cpu import CPUINFO, core_parts
 from android_bench.parsers.getprop import PhoneIdentity
 from android_bench.parsers.power import parse_device_idle
 from android_bench.parsers.storage import Room, parse_df
@@ -57,7 +57,7 @@ _QUESTIONS = {
     "df": f"df -k {STORAGE}",
     "uptime": "cat /proc/uptime",
     "kernel": "uname -r",
-    "cpuinfo": 'grep -E "^(processor|CPU implementer|CPU part)" /proc/cpuinfo',
+    "cpuinfo": CPUINFO,
     "idle_state": "dumpsys deviceidle get deep 2>&1",
     "idle_enabled": "dumpsys deviceidle enabled 2>/dev/null",
     "bundles": (

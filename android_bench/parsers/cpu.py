@@ -20,6 +20,8 @@ CPU_FILES = (
     f"{CPU}/cpu[0-9]*/cpufreq/scaling_cur_freq",
     f"{CPU}/cpu[0-9]*/cpufreq/scaling_governor",
 )
+CPUINFO = 'grep -E "^(processor|Features|flags|CPU implementer|CPU part)" /proc/cpuinfo'
+"""A command: what `core_parts` reads, and the instructions that the cores know."""
 MAX_CORES = 1024
 _MAX_KHZ = 100_000_000
 _RANGE = re.compile(r"([0-9]{1,4})(?:-([0-9]{1,4}))?")

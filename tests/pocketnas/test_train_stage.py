@@ -1,4 +1,4 @@
-"""Stage `train` by the whole recipe but bfloat16: digits of a function of the user's own, a teacher, two processes."""
+"""Stage `train` with everything switched on: real digits of a function of the user's own, a teacher, two processes."""
 
 from pathlib import Path
 
@@ -63,6 +63,7 @@ EVERYTHING = """
 warmup_steps = 10
 ema_decay = 0.95
 clip_norm = 5.0
+mixed_precision = true
 recalibration_images = 640
 [train.augmentation]
 flip = false
@@ -111,7 +112,7 @@ def trained(directory: RunDirectory) -> list[float]:
     return [training_record(context, role)["top1"] for role in ("derived", "baseline")]
 
 
-def test_both_networks_learn_from_a_teacher_by_the_whole_recipe() -> None:
+def test_both_networks_learn_from_a_teacher_with_everything_switched_on() -> None:
     plain = trained(run_of("teacher", CONFIG + "[train.augmentation]\nflip = false\n"))
     assert min(plain) > 60
     directory = run_of("taught", CONFIG + EVERYTHING)
