@@ -35,8 +35,8 @@ state; a prediction is known no better than that."""
 # How strongly weights are held at those of the simplest correction: the variance of what is left over divided by that
 # of what a term adds, both relative to a latency. From hardly at all to all but fixed.
 PENALTIES = (1e-3, 1e-2, 1e-1, 1.0, 10.0, 100.0)
-# By how many standard errors a correction has to be better than the simplest: with five to choose from, one is too few.
-EARNS_ITS_PLACE = 2.0
+# How often one of the corrections may pass for better than the simplest, with nothing to correct.
+MISTAKEN = 0.05
 # Further networks pay while what the residual adds to a prediction's interval is wider than so many percent to each
 # side: they narrow it little by themselves, but richer corrections ask for more of them.
 WANTED_PERCENT = 3.0
@@ -73,9 +73,10 @@ def calibrate(
     Each kind of correction is a ridge regression of measured latencies, errors relative, on the terms of
     `latency.correction`, drawn towards the plain sum times a factor. It is judged by its errors on networks left out of
     the fit, one by one; the cheapest and the dearest are in every fit, so that what is left out is interpolated, as
-    predictions are. Of those that are better than the plain sum, or a factor of it where that is better, by more than
-    `EARNS_ITS_PLACE` standard errors of the paired difference (after Breiman et al. 1984, section 3.4.3), the one with
-    the smallest errors is taken.
+    predictions are. Of those that are better than the plain sum, or a factor of it where that is better, by Wilcoxon's
+    signed-rank test of the paired errors (Demsar, JMLR 7, 2006, section 3.1.3), one-sided at `MISTAKEN` over all that are
+    tried (Bonferroni), the one with the smallest errors is taken. Ranks, because a network that was measured badly is
+    missed by every correction, and its square would outweigh what all others say.
     drift_percent: how much slower than at the table's time the device was; the networks' latencies are without it, but
     where it is more than `SAME_STATE_PERCENT`, predictions are known no better.
     Raises InputError for fewer than `MIN_NETWORKS` networks, a table whose rows are not of operators alone, or one that
@@ -92,8 +93,8 @@ def calibrate(
     by_turns = sorted(set(range(len(networks))) - {int(np.argmin(sums)), int(np.argmax(sums))})
     kinds = [kind for kind in get_args(CorrectionKind) if _terms_of(table, kind) <= most_terms]
     plain, scale, *richer = [_fit(table, networks, kind, by_turns) for kind in kinds]
-    simplest = scale if _is_better(scale, plain) else plain
-    better = [fit for fit in richer if _is_better(fit, simplest)]
+    simplest = scale if _is_better(scale, plain, MISTAKEN) else plain
+    better = [fit for fit in richer if _is_better(fit, simplest, MISTAKEN / len(richer))]
     chosen = min(better, key=lambda fit: fit.residual, default=simplest)
     left_out = dict(zip(by_turns, map(float, chosen.left_out_errors), strict=True))
     return Calibration(
@@ -130,9 +131,12 @@ def _terms_of(table: LatencyTable, kind: CorrectionKind) -> int:
     return len(share_terms(kind, table.rows)) + len(other_terms(kind))
 
 
-def _is_better(fit: _Fit, than: _Fit) -> bool:
-    gains = than.left_out_errors**2 - fit.left_out_errors**2
-    return bool(gains.mean() > EARNS_ITS_PLACE * gains.std(ddof=1) / np.sqrt(len(gains)))
+def _is_better(fit: _Fit, than: _Fit, mistaken: float) -> bool:
+    from scipy.stats import wilcoxon
+
+    gains = np.abs(than.left_out_errors) - np.abs(fit.left_out_errors)
+    # Without a difference anywhere the test has nothing to rank.
+    return bool(gains.any() and wilcoxon(gains, alternative="greater").pvalue <= mistaken)
 
 
 def _fit(

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -95,6 +96,14 @@ def test_a_correction_that_only_fits_noise_is_not_taken() -> None:
         worse.append(np.sqrt(np.mean(np.square(errors))))
     assert kinds.count("sum") >= 16
     assert np.median(worse) < 0.01
+
+
+@pytest.mark.parametrize("off", [0.9, 1.1])
+def test_networks_that_were_measured_badly_do_not_hide_a_correction(off: float) -> None:
+    """Every correction misses them, by more than the others gain together."""
+    nets = measured(networks(24, 1), kernel_law, 0.002)
+    bad = [replace(net, latency_ms=off * net.latency_ms) if number in (5, 11) else net for number, net in enumerate(nets)]
+    assert calibrate(TABLE, bad).kind == "kernels"
 
 
 def test_the_interval_holds_what_it_promises() -> None:
