@@ -21,7 +21,7 @@ demo: .venv/ready
 	@$(POCKETNAS) demo
 
 test: .venv/ready
-	@.venv/bin/python -m pytest -n 2 --dist loadfile
+	@.venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # The fuzzer of the parsers, and Ray; without them their tests are skipped.
 .venv/fuzz: .venv/ready
@@ -29,7 +29,7 @@ test: .venv/ready
 	    --constraint constraints.txt --editable '.[dev,fuzz,ray]' && touch .venv/fuzz
 
 test-all: .venv/ready .venv/fuzz
-	@.venv/bin/python -m pytest -n 2 --dist loadfile -m "not phone" --hypothesis-profile=exploring
+	@.venv/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not phone" --hypothesis-profile=exploring
 
 testbed:
 	@./tests/lookalike/build.sh
