@@ -74,9 +74,9 @@ def calibrate(
     `latency.correction`, drawn towards the plain sum times a factor. It is judged by its errors on networks left out of
     the fit, one by one; the cheapest and the dearest are in every fit, so that what is left out is interpolated, as
     predictions are. Of those that are better than the plain sum, or a factor of it where that is better, by Wilcoxon's
-    signed-rank test of the paired errors (Demsar, JMLR 7, 2006, section 3.1.3), one-sided at `MISTAKEN` over all that are
-    tried (Bonferroni), the one with the smallest errors is taken. Ranks, because a network that was measured badly is
-    missed by every correction, and its square would outweigh what all others say.
+    signed-rank test of the paired errors (Demsar, JMLR 7, 2006, section 3.1.3), one-sided at `MISTAKEN` over all that
+    are tried (Bonferroni), the one with the smallest errors is taken. Ranks, because a network that was measured badly
+    is missed by every correction, and its square would outweigh what all others say.
     drift_percent: how much slower than at the table's time the device was; the networks' latencies are without it, but
     where it is more than `SAME_STATE_PERCENT`, predictions are known no better.
     Raises InputError for fewer than `MIN_NETWORKS` networks, a table whose rows are not of operators alone, or one that

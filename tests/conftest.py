@@ -1,5 +1,5 @@
-"""How properties are drawn: `make test` draws the same examples every time, `make test-all` new ones. And which files come
-first: those that take minutes."""
+"""How properties are drawn: `make test` draws the same examples every time, `make test-all` new ones. And which files
+come first: those that take minutes."""
 
 import pytest
 from hypothesis import HealthCheck, settings
