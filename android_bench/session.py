@@ -205,7 +205,7 @@ class _Session:
                 self._conclude(process, own, "interrupted", before)
             raise
         outcome = f"{len(failures)} failed" if failures else "done"
-        reasons = self._conclude(process, own, outcome, before, self._drift(process))
+        reasons = self._conclude(process, own, outcome, before)
         if failures:
             self._raise_first(failures)
         return [*process.voided, *reasons]
@@ -245,7 +245,7 @@ class _Session:
             models = {sha256: self._paths[sha256] for sha256 in process.models & self._paths.keys()}
             changed = self._device.workspace.changed(models)
         self._store.end_process(own, outcome, after, process.cpu_ns, process.tick_ns)
-        reasons = [*found, *guard.judge(before, after, self._protocol.cores or ())]
+        reasons = [*found, *self._drift(process), *guard.judge(before, after, self._protocol.cores or ())]
         if changed:
             which = self._paths[min(changed)]
             reasons.append(Reason("hash-mismatch", f"{which} is no longer what was put there"))

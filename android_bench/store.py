@@ -231,6 +231,16 @@ class SampleStore:
             for row in self._file.rows("SELECT * FROM session ORDER BY created_at, rowid", ())
         ]
 
+    def seconds(self, key: str) -> float:
+        """How long a session's processes took, all together, those apart that were killed; each to the second."""
+        rows = self._file.rows(
+            "SELECT p.started_at, e.ended_at FROM process p JOIN process_end e ON e.process_id = p.id"
+            " WHERE p.session_key = ?",
+            (key,),
+        )
+        moments = [[datetime.fromisoformat(row[name]) for name in ("started_at", "ended_at")] for row in rows]
+        return sum((end - start).total_seconds() for start, end in moments)
+
     def health(self, key: str) -> list[tuple[dict[str, object], dict[str, object] | None]]:
         """The device's state before and after every process of a session; None after one that was killed."""
         rows = self._file.rows(

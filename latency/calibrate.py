@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from statistics import median
 from typing import get_args
 
 import numpy as np
@@ -24,8 +25,8 @@ from pocketnas_base.errors import InputError
 
 FloatArray = NDArray[np.float64]
 
-MIN_NETWORKS = 6
-"""A spread estimated from fewer says next to nothing."""
+MIN_NETWORKS = 7
+"""Two are in every fit. By fewer than the five that are left to be left out, not even a factor is told from chance."""
 NETWORKS_PER_TERM = 2
 """A correction with more terms than half of the networks is not tried: it would fit their noise."""
 CONFIDENCE = 0.95
@@ -66,7 +67,7 @@ class _Fit:
 
 
 def calibrate(
-    table: LatencyTable, networks: Sequence[MeasuredNetwork], *, drift_percent: float | None = None
+    table: LatencyTable, networks: Sequence[MeasuredNetwork], *, drifts_percent: Sequence[float] = ()
 ) -> Calibration:
     """The correction of a table's sums that these networks speak for.
 
@@ -77,8 +78,8 @@ def calibrate(
     signed-rank test of the paired errors (Demsar, JMLR 7, 2006, section 3.1.3), one-sided at `MISTAKEN` over all that
     are tried (Bonferroni), the one with the smallest errors is taken. Ranks, because a network that was measured badly
     is missed by every correction, and its square would outweigh what all others say.
-    drift_percent: how much slower than at the table's time the device was; the networks' latencies are without it, but
-    where it is more than `SAME_STATE_PERCENT`, predictions are known no better.
+    drifts_percent: how much slower than at the table's time the device was in each session; the networks' latencies are
+    without it, but where it was more than `SAME_STATE_PERCENT` either way, predictions are known no better.
     Raises InputError for fewer than `MIN_NETWORKS` networks, a table whose rows are not of operators alone, or one that
     lacks an operator.
     """
@@ -102,13 +103,13 @@ def calibrate(
         coefficients=chosen.weights,
         residual_percent=100 * chosen.residual,
         half_width_percent=_scatter_percent(100 * chosen.residual, len(by_turns))
-        + max(SAME_STATE_PERCENT, abs(drift_percent or 0.0)),
+        + max(SAME_STATE_PERCENT, median(map(abs, drifts_percent)) if drifts_percent else 0.0),
         tried={fit.kind: 100 * fit.residual for fit in (plain, scale, *richer)},
         networks=tuple(
             _record(network, plain_ms, left_out.get(number))
             for number, (network, plain_ms) in enumerate(zip(networks, sums, strict=True))
         ),
-        drift_percent=drift_percent,
+        drift_percent=median(drifts_percent) if drifts_percent else None,
         date_utc=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 

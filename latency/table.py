@@ -2,11 +2,12 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from types import MappingProxyType
 
 from latency.opspec import EMPTY, LATER_FIELDS, OpSpec
+from latency.parquet import MAX_ROWS, MAX_TABLE_BYTES, read_rows
 from latency.provenance import OWN_RUNNER, SCHEMA_VERSION, TableInfo, TableSource
 from latency.rows import (
     LATER_COLUMNS,
@@ -24,6 +25,7 @@ from pocketnas_base.files import replacing
 __all__ = [
     "EMPTY",
     "MAX_PLAUSIBLE_MS",
+    "MAX_ROWS",
     "MAX_TABLE_BYTES",
     "METADATA_KEY",
     "OWN_RUNNER",
@@ -35,8 +37,6 @@ __all__ = [
     "TableSource",
 ]
 
-MAX_TABLE_BYTES = 64 * 1024 * 1024
-MAX_ROWS = 1_000_000
 METADATA_KEY = b"pocketnas_table"
 
 OP_COLUMNS = tuple(field.name for field in fields(OpSpec))
@@ -189,8 +189,10 @@ class LatencyTable:
     @classmethod
     def load(cls, path: Path) -> "LatencyTable":
         """Read a table. Raises InputError when it is missing, truncated, of another schema, or holds absurd values."""
-        records, metadata = _read_parquet(path)
         where = f"table {path}"
+        records, metadata = read_rows(path, METADATA_KEY, partial(check_columns, where=where, kind="Parquet"))
+        if metadata is None:
+            raise InputError(f"{where} is a Parquet file, but not a latency table of this tool")
         return cls.of_records(TableInfo.parse(metadata, where=where), records, where=where)
 
 
@@ -215,26 +217,3 @@ def check_columns(columns: Iterable[str], *, where: str, kind: str, may_lack: It
     required = {*OP_COLUMNS, *ROW_COLUMNS} - {*may_lack, *LATER_FIELDS}
     if not required <= found or found - {*OP_COLUMNS, *ROW_COLUMNS, *OPTIONAL_COLUMNS}:
         raise InputError(f"{where} is a {kind} file, but not a latency table of this tool")
-
-
-def _read_parquet(path: Path) -> tuple[list[dict[str, object]], bytes]:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        size = path.stat().st_size
-    except OSError:
-        raise InputError(f"table {path} does not exist") from None
-    if size > MAX_TABLE_BYTES:
-        raise InputError(f"table {path} has {size} bytes; at most {MAX_TABLE_BYTES} are read")
-    try:
-        with pq.ParquetFile(path) as file:
-            metadata: bytes | None = (file.schema_arrow.metadata or {}).get(METADATA_KEY)
-            check_columns(file.schema_arrow.names, where=f"table {path}", kind="Parquet")
-            if metadata is None:
-                raise InputError(f"table {path} is a Parquet file, but not a latency table of this tool")
-            if file.metadata.num_rows > MAX_ROWS:
-                raise InputError(f"table {path} has {file.metadata.num_rows} rows; at most {MAX_ROWS} are read")
-            return file.read().to_pylist(), metadata
-    except (pa.ArrowException, OSError, ValueError) as error:
-        raise InputError(f"table {path} cannot be read: {str(error).splitlines()[0]}") from None

@@ -4,7 +4,6 @@ import tempfile
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
-from statistics import median
 
 from android_bench.device import Device
 from android_bench.job import Job
@@ -122,7 +121,7 @@ def _measure(
         MeasuredNetwork(network.name, network.ops, row.latency_ms, row.high_ms)
         for network, row in zip(networks, rows, strict=True)
     ]
-    return calibrate(table, measured, drift_percent=median(drifts))
+    return calibrate(table, measured, drifts_percent=drifts)
 
 
 def describe(calibration: Calibration) -> str:

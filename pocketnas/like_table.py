@@ -27,7 +27,7 @@ from latency.table import LatencyTable
 from pocketnas.cache import operator_cache
 from pocketnas.measuring import to_row
 from pocketnas.taken_table import why_not_compared
-from pocketnas_base.errors import InputError
+from pocketnas_base.errors import InputError, MeasurementError
 from pocketnas_base.files import sha256_bytes
 from pocketnas_base.progress import Progress
 
@@ -99,11 +99,12 @@ def measure_like_table(
     for attempt in range(SESSIONS):
         repeated = replace(timed, seed=timed.seed + attempt)
         every = [*jobs, *witnesses.values()]
-        if attempt:
+        # What was begun before is gone on with: its time is not now.
+        if attempt and not _is_begun(store, device, repeated.seed):
             _wait(table, device, witnesses, repeated, tolerated, progress, at_most_s=took_s)
         started = time.monotonic()
         key = measure(device, every, repeated, store, tolerated=tolerated, progress=progress)
-        took_s = time.monotonic() - started
+        took_s = max(time.monotonic() - started, store.seconds(key))  # it may lie in the store
         summaries = latencies(store, key, jobs=every, tolerated=tolerated)
         drift = _drift_percent(table, witnesses, summaries)
         if best is None or abs(drift) < abs(best.drift_percent):
@@ -125,7 +126,7 @@ def _wait(
     at_most_s: float,
 ) -> None:
     """Until the device runs the witnesses as it did at the table's time, or for `at_most_s`. What was seen meanwhile is
-    not kept: it speaks of that moment alone."""
+    not kept: it speaks of that moment alone. A look that is void shows a device that is still another."""
     alone = replace(protocol, processes=min(protocol.min_processes, protocol.processes))
     end = time.monotonic() + at_most_s
     while (left_s := end - time.monotonic()) > 0:
@@ -135,10 +136,19 @@ def _wait(
             tempfile.TemporaryDirectory(prefix="pocketnas-look-") as folder,
             SampleStore.open(Path(folder) / "samples.sqlite") as store,
         ):
-            key = measure(device, list(witnesses.values()), alone, store, tolerated=tolerated)
+            try:
+                key = measure(device, list(witnesses.values()), alone, store, tolerated=tolerated)
+            except MeasurementError:
+                continue
             summaries = latencies(store, key, jobs=witnesses.values(), tolerated=tolerated)
         if abs(_drift_percent(table, witnesses, summaries)) <= SAME_STATE_PERCENT:
             return
+
+
+def _is_begun(store: SampleStore, device: Device, seed: int) -> bool:
+    """Whether the store holds some of the session with this seed on this device."""
+    of = (device.id, device.info.fingerprint, seed)
+    return any((each.device_id, each.device_fingerprint, each.protocol.get("seed")) == of for each in store.sessions())
 
 
 def _drift_percent(table: LatencyTable, witnesses: Mapping[OpSpec, Job], summaries: Mapping[str, Summary]) -> float:

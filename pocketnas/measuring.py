@@ -126,11 +126,11 @@ def measure_table(
 
 
 def overlooked_reasons(taken: Sequence[Reading], tolerated: Collection[str]) -> dict[str, set[str]]:
-    """The tolerated reasons that befell the measurements of each job."""
+    """The reasons for which the measurements of each job would not count, were they not tolerated."""
     overlooked: dict[str, set[str]] = {}
     for reading in taken:
-        if reasons := set(reading.voids) & set(tolerated):
-            overlooked.setdefault(reading.job_id, set()).update(reasons)
+        if reading.role == "job" and reading.voids and counts(reading, tolerated):
+            overlooked.setdefault(reading.job_id, set()).update(reading.voids)
     return overlooked
 
 

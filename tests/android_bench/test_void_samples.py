@@ -199,21 +199,42 @@ def test_broken_lock_makes_what_was_measured_meanwhile_void(
     assert [reading.voids for reading in of_jobs(store)] == [("lock-lost",), (), ()]
 
 
+class Strict(PhoneGuard):
+    """A guard for which any two sentinels are too far apart."""
+
+    @property
+    def most_drift(self) -> float | None:
+        return -0.99
+
+
 def test_sentinel_that_moves_within_a_process_makes_it_void(
     spoiled: Lookalike, adb_key: AdbKey, tflite_models: list[Model], quick: Protocol, store: SampleStore
 ) -> None:
     device = reach(spoiled, adb_key)
     assert isinstance(device.guard, PhoneGuard)
-
-    class Strict(PhoneGuard):
-        @property
-        def most_drift(self) -> float | None:
-            return -0.99
-
     device.guard.__class__ = Strict
     with pytest.raises(MeasurementError, match=r"stay void after 2 repetitions .drift: the sentinel took"):
         measure(device, [tflite_models[0].job()], quick, store)
     assert {reading.voids for reading in of_jobs(store)} == {("drift",)}
+
+
+def test_a_process_that_is_interrupted_is_judged_as_one_that_ended(
+    spoiled: Lookalike, adb_key: AdbKey, tflite_models: list[Model], quick: Protocol, store: SampleStore
+) -> None:
+    device = reach(spoiled, adb_key)
+    assert isinstance(device.guard, PhoneGuard)
+    device.guard.__class__ = Strict
+    seen: list[str] = []
+
+    def interrupt(_done: int, _total: int, what: str) -> None:
+        seen.append(what)
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+
+    protocol = dataclasses.replace(quick, sentinel_every=1)
+    with pytest.raises(KeyboardInterrupt):
+        measure(device, [model.job() for model in tflite_models], protocol, store, progress=interrupt)
+    assert [reading.voids for reading in of_jobs(store)] == [("drift",), ("drift",)]
 
 
 def test_file_that_changed_on_the_phone_makes_its_process_void(

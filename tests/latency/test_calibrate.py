@@ -76,6 +76,12 @@ def test_the_law_of_a_device_is_recovered(kind: str) -> None:
     assert calibration.residual_percent < 100 * 2.5 * noise
 
 
+def test_the_fewest_networks_that_are_taken_can_tell_a_factor() -> None:
+    calibration = calibrate(TABLE, measured(networks(MIN_NETWORKS, 1), LAWS["scale"], 0.002))
+    assert calibration.kind == "scale"
+    assert calibration.half_width_percent < 5
+
+
 def test_without_anything_to_correct_nothing_is_corrected() -> None:
     calibration = calibrate(TABLE, measured(networks(16, 3), plain_sum, 0.005))
     assert calibration.kind == "sum"
@@ -153,8 +159,12 @@ def test_more_networks_pay_while_predictions_are_uncertain() -> None:
 
 def test_a_device_that_has_left_its_state_is_known_no_better() -> None:
     nets = measured(networks(12, 1), plain_sum, 0.01)
-    same, other = (calibrate(TABLE, nets, drift_percent=percent) for percent in (1.5, -4.0))
+    same, other, both = (calibrate(TABLE, nets, drifts_percent=each) for each in ([1.5], [-4.0], [4.5, -3.5]))
     assert other.half_width_percent == pytest.approx(same.half_width_percent - SAME_STATE_PERCENT + 4.0)
+    assert both.half_width_percent == pytest.approx(other.half_width_percent), (
+        "either way is away from the table's state"
+    )
+    assert (same.drift_percent, other.drift_percent, both.drift_percent) == (1.5, -4.0, 0.5)
     assert worth_more(other) == worth_more(same)  # more networks would not help
 
 
@@ -186,14 +196,14 @@ def test_a_cheapest_network_unlike_all_others_spoils_no_correction() -> None:
 
 
 def test_a_calibration_survives_the_file(tmp_path: Path) -> None:
-    table = with_calibration(calibrate(TABLE, measured(networks(12, 1), kernel_law, 0.002), drift_percent=-0.4))
+    table = with_calibration(calibrate(TABLE, measured(networks(12, 1), kernel_law, 0.002), drifts_percent=[-0.4]))
     table.save(tmp_path / "t.parquet")
     assert LatencyTable.load(tmp_path / "t.parquet") == table
 
 
 def test_what_cannot_be_calibrated_is_refused() -> None:
     few = measured(networks(MIN_NETWORKS - 1, 1), plain_sum, 0.01)
-    with pytest.raises(InputError, match="at least 6 measured networks, not 5"):
+    with pytest.raises(InputError, match="at least 7 measured networks, not 6"):
         calibrate(TABLE, few)
     nets = measured(networks(8, 1), plain_sum, 0.01)
     holed = LatencyTable(TABLE.info, {op: each for op, each in TABLE.rows.items() if op != nets[3].ops[4]})

@@ -238,6 +238,39 @@ def test_an_oversized_file_is_not_even_opened(tmp_path: Path) -> None:
     assert f"at most {MAX_TABLE_BYTES} are read" in refusal(path)
 
 
+def test_a_small_file_that_unpacks_to_gigabytes_is_refused_before_it_does(tmp_path: Path, whole: bytes) -> None:
+    """One long text said 200,000 times over is 40 GB, and 12 kB of Parquet."""
+    path = tmp_path / "table.parquet"
+    path.write_bytes(whole)
+    content = pq.read_table(path)
+    rows = 200_000
+    same = pa.array([0] * rows, pa.int32())
+    columns = {
+        name: pa.DictionaryArray.from_arrays(same, pa.array(["k" * 200_000]))
+        if name == "kind"
+        else content[name].combine_chunks().take(same)
+        for name in content.column_names
+    }
+    pq.write_table(pa.table(columns).replace_schema_metadata(content.schema.metadata), path)
+    assert path.stat().st_size < 100_000
+    before = pa.default_memory_pool().max_memory()
+    assert "has a text in kind of 200000 bytes; at most 1000 are read" in refusal(path)
+    assert pa.default_memory_pool().max_memory() < before + 100_000_000
+
+
+def test_a_column_of_a_kind_that_no_table_has_is_refused(tmp_path: Path, whole: bytes) -> None:
+    path = tmp_path / "table.parquet"
+    path.write_bytes(whole)
+    content = pq.read_table(path)
+    place = content.column_names.index("activation")
+    long = pa.array([[["relu6"]]] * len(content))
+    pq.write_table(content.set_column(place, "activation", long), path)
+    assert "has a column activation.list.element.list.element of a kind that no table has" in refusal(path)
+    many = pa.array([["relu6"] * 65] * len(content))
+    pq.write_table(content.set_column(place, "activation", many), path)
+    assert f"values in activation.list.element, for {len(content)} rows" in refusal(path)
+
+
 def test_a_foreign_parquet_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "foreign.parquet"
     pq.write_table(pa.table({"img": [b"1", b"2"], "label": [0, 1]}), path)

@@ -54,7 +54,7 @@ def write_config(
     space: str = "demo",
     where: str = "",
     processes: int = 3,
-    calibration: int | None = 6,
+    calibration: int | None = 7,
     ratio: float = 0.6,
     multipliers: str = "[0.5, 1.0]",
     export: str = "",

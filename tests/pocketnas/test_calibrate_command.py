@@ -91,10 +91,10 @@ def test_what_cannot_be_calibrated_is_one_clear_line(tmp_path: Path) -> None:
     measured_table(demo).save(tmp_path / "elsewhere.parquet")
     load_table("pixel1").save(tmp_path / "pixel1.parquet")
     calls = {
-        "6 to 1000 networks, not 3": ("elsewhere.parquet", "--networks", "3"),
+        "7 to 1000 networks, not 3": ("elsewhere.parquet", "--networks", "3"),
         "is of another space than mobile": ("elsewhere.parquet", "--space", "mobile"),
         "another device or system": ("elsewhere.parquet",),
-        "holds 1 networks, and a calibration needs 6": ("one.parquet", "--space", str(tmp_path / "one.toml")),
+        "holds 1 networks, and a calibration needs 7": ("one.parquet", "--space", str(tmp_path / "one.toml")),
         "was not measured by this tool": ("pixel1.parquet",),
         "does not exist": ("nowhere.parquet",),
     }

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from android_bench.store import SampleStore
 from pocketnas import like_table
 from pocketnas.like_table import LikeTable, measure_like_table
 from pocketnas_base.artifact import Artifact
+from pocketnas_base.errors import MeasurementError
 from pocketnas_base.progress import silent
 from search.space import load_space
 
@@ -88,3 +90,47 @@ def test_where_the_device_stays_other_the_nearest_session_is_kept(
         taken = measure_like_table(table, device, [job(tmp_path, 4)], DEMO.before, protocol, store, progress=silent)
     assert taken.drift_percent == -3.0
     assert next(drifts, None) is None
+
+
+def test_sessions_of_before_are_gone_on_with_and_nothing_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drifts = iter([5.0, 1.0, 4.0, 5.0, 4.0])  # of a session, a look, and a session; of both, again
+    monkeypatch.setattr(like_table, "_drift_percent", lambda *_: next(drifts))
+    monkeypatch.setattr(like_table, "PAUSE_S", 0.01)
+    monkeypatch.setattr(like_table, "SESSIONS", 2)
+    device = open_local()
+    table = measured_table(DEMO, device_fingerprint=device.info.fingerprint)
+    protocol = replace(networks_on(device), processes=1, min_processes=1)
+    with SampleStore.open(tmp_path / "samples.sqlite") as store:
+        first, again = (
+            measure_like_table(table, device, [job(tmp_path, 4)], DEMO.before, protocol, store, progress=silent)
+            for _ in range(2)
+        )
+    assert next(drifts, None) is None
+    assert (first.drift_percent, again.drift_percent) == (4.0, 4.0)
+    assert len(first.readings) == len(again.readings)
+
+
+def test_a_look_that_is_void_shows_a_device_that_is_still_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drifts = iter([5.0, 1.0, 0.5])  # of a session, the second look, and a session
+    void = iter([False, True, False, False])
+    monkeypatch.setattr(like_table, "_drift_percent", lambda *_: next(drifts))
+    monkeypatch.setattr(like_table, "PAUSE_S", 0.01)
+    measure = like_table.measure
+
+    def measured(*given: Any, **named: Any) -> str:
+        if next(void):
+            raise MeasurementError("the phone is warm")
+        return measure(*given, **named)
+
+    monkeypatch.setattr(like_table, "measure", measured)
+    device = open_local()
+    table = measured_table(DEMO, device_fingerprint=device.info.fingerprint)
+    protocol = replace(networks_on(device), processes=1, min_processes=1)
+    with SampleStore.open(tmp_path / "samples.sqlite") as store:
+        taken = measure_like_table(table, device, [job(tmp_path, 4)], DEMO.before, protocol, store, progress=silent)
+    assert taken.drift_percent == 0.5
+    assert next(void, None) is None

@@ -24,6 +24,7 @@ def test_each_row_has_the_tolerated_reasons_of_its_own_measurements() -> None:
         reading("second", "rebooted"),
         reading("third", "rebooted"),
         reading("fourth"),
+        reading("fifth", "throttled", "rebooted"),  # does not count, whatever is tolerated
     ]
     assert overlooked_reasons(taken, ("throttled", "drift")) == {
         "first": {"throttled"},
