@@ -22,6 +22,7 @@ import torch
 from pieces import run_pieces, spent_by_train_each
 from record import write_figures
 
+from pocketnas.commands.run import check_before_measuring
 from pocketnas.config import parse_config
 from pocketnas.console import print_table, say
 from pocketnas.measuring import open_device
@@ -36,6 +37,7 @@ from pocketnas.stages.context import RunContext
 from pocketnas_base.errors import PocketNASError
 from pocketnas_base.files import read_json, sha256_bytes, write_json
 from search.architecture import Architecture
+from search.data.load import check_source
 from search.strategies.front import Point
 
 HERE = Path(__file__).parent
@@ -57,9 +59,11 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, help="where everything is kept; left out, runs/NAME")
     parser.add_argument("--json", type=Path, help="write the figures here")
     arguments = parser.parse_args()
+    if arguments.quick and arguments.data != "fashion-mnist":
+        parser.error("--quick is on Fashion-MNIST; leave it or --data out")
     seeds = arguments.seeds or (2 if arguments.quick else 3)
     directory = opened(CONFIGS["quick" if arguments.quick else arguments.data], arguments)
-    RunContext(directory).torch_device()  # no GPU where one is asked for: said before hours of measuring
+    check_before_measuring(RunContext(directory))  # no GPU, no images: said before hours of measuring
     if not directory.is_done("table"):
         run_one(directory, "table")
     bench = Headline(Contest(RunContext(directory)), range(seeds), arguments.jobs)
@@ -78,6 +82,7 @@ def opened(template: Path, arguments: argparse.Namespace) -> RunDirectory:
                      text.splitlines()]  # fmt: skip
             text = "\n".join(lines) + "\n"
     config = parse_config(text.encode(), source=str(template))
+    check_source(config.data.source)
     path = arguments.folder or Path("runs") / config.name
     if not (path / "config.toml").exists():
         return RunDirectory.create(path, config, text.encode())

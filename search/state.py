@@ -40,10 +40,15 @@ class State:
                     self.tensors[f"{name}.{index}.{key}"] = torch.as_tensor(value)
 
     def restore_optimizer(self, name: str, optimizer: torch.optim.Optimizer) -> None:
-        """Load what `add_optimizer` kept."""
+        """Load what `add_optimizer` kept, laid out in memory as the parameters are: a file keeps no layout, and
+        torch adds tensors of two layouts by other code."""
+        parameters = [each for group in optimizer.param_groups for each in group["params"]]
         states: dict[int, dict[str, Tensor]] = {}
         for key, value in self._under(name).items():
             index, entry = key.split(".", 1)
+            parameter = parameters[int(index)]
+            if value.shape == parameter.shape:
+                value = torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)
             states.setdefault(int(index), {})[entry] = value
         optimizer.load_state_dict({"state": states, "param_groups": optimizer.state_dict()["param_groups"]})
 

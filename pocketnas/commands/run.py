@@ -119,6 +119,8 @@ def _start(path: Path, config: RunConfig, text: bytes) -> RunDirectory:
     from search.space import load_space
 
     space = load_space(config.space)
+    for section in (config.search, config.train):
+        section.augmentation.augmentation.check(space.resolution, space.image_channels)
     open_device(config.device, config.devices)
     check_table(config.table, space)
     if config.table.use is not None:

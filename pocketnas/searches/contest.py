@@ -11,7 +11,7 @@ from pocketnas.searches.methods import build_strategy
 from pocketnas.searches.names import Method, SearchMethod
 from pocketnas.searches.network import train_network
 from pocketnas.stages.context import RunContext
-from pocketnas.stages.search import target_of
+from pocketnas.stages.search import limit_of, target_of
 from pocketnas_base.errors import InputError
 from pocketnas_base.files import write_json
 from search.architecture import Architecture, assemble
@@ -50,7 +50,8 @@ class Contest:
         self.context, self.folder = context, context.directory.path / "compare"
         self.table = context.table()
         self.costs = context.costs(self.table)
-        self.target_ms = target_of(context, self.costs)
+        target_ms, limit_ms = target_of(context, self.costs), limit_of(context)
+        self.target_ms = target_ms if limit_ms is None else min(target_ms, limit_ms)
 
     def entries(self, methods: Sequence[Method], seeds: Sequence[int]) -> Iterator[Entry]:
         """Every method with every seed, seed by seed, so that a comparison stopped early has whole seeds."""

@@ -17,9 +17,11 @@ RECORDED = ("pocketnas", "torch", "executorch", "ai-edge-litert", "onnx2tf", "te
 
 def run(context: RunContext) -> str:
     """Write environment.json. Raises InputError for an accelerator or a teacher that could not be used later on."""
-    from search.accelerator import accelerator_name
+    from search.accelerator import accelerator_name, check_mixed_precision
 
     accelerator = accelerator_name(context.torch_device())
+    if context.config.search.mixed_precision or context.config.train.mixed_precision:
+        check_mixed_precision(context.torch_device())
     if context.config.train.distillation is not None:
         # The baseline has the derived network's images and classes, and so has every network of the space.
         with progress_bar("teacher") as progress:

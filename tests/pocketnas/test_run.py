@@ -289,6 +289,8 @@ def test_a_damaged_checkpoint_is_named_and_kept(searched: Path) -> None:
             "export.precisions must hold the table's precision, int8",
         ),
         ("hold_target = true", 'loss = "mul#log"', "needs a target above 1 ms, not 0.9"),
+        ("[train]", "[train.augmentation]\nhue = 0.1\n[train]", "saturation and hue are of colours"),
+        ("[train]", "[search.augmentation]\nshift_px = 28\n[train]", "28 pixels cannot be shifted by up to 28"),
         ("target_ms = 1.2", "target_ratio = 0.5", "is a share of the all-mb6_3x3 net"),
     ],
 )

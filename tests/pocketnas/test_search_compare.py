@@ -10,9 +10,13 @@ import torch
 from command_line import program, refused
 from small_runs import CONFIG, made_up_table, write_images, write_run
 
+from pocketnas.commands.run import find_run
 from pocketnas.commands.search_compare import compare_searches
+from pocketnas.pipeline import run_one
+from pocketnas.searches.contest import Contest
 from pocketnas.searches.names import METHODS
 from pocketnas.space_costs import costs_of
+from pocketnas.stages.context import RunContext
 from search.architecture import Architecture
 from search.space import load_space
 
@@ -27,6 +31,13 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, 
     done = program(*words, "--json")
     assert done.returncode == 0, done.stderr
     return folder, json.loads(done.stdout)
+
+
+def of_run(config: Path, runs: Path) -> Contest:
+    """The comparison that a run would begin."""
+    directory = find_run(config, runs)
+    run_one(directory, "table")
+    return Contest(RunContext(directory))
 
 
 def without_seconds(document: dict[str, Any]) -> dict[str, Any]:
@@ -173,6 +184,17 @@ def test_a_family_that_does_not_reach_the_target_is_refused_by_name_and_left_out
     assert "lies outside the family, whose fastest takes" in named.stderr.splitlines()[-1]
     done = program(*words, "--json")
     assert "give more baseline.multipliers" in json.loads(done.stdout)["left_out"]["mobilenet-v2"]
+
+
+@pytest.mark.parametrize(("ratio", "share"), [(0.99, 0.99), (1.5, 1.0)])
+def test_a_limit_of_the_run_holds_for_all_winners(tmp_path: Path, ratio: float, share: float) -> None:
+    config = write_run(tmp_path, with_family=False)
+    target_ms = of_run(config, tmp_path / "runs").target_ms
+    limited = (
+        config.read_text().replace("small", "limited").replace("[search]", f"[search]\nmax_ms = {ratio * target_ms!r}")
+    )
+    config.write_text(limited)
+    assert of_run(config, tmp_path / "runs").target_ms == pytest.approx(share * target_ms)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here")

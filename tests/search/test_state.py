@@ -10,6 +10,7 @@ from torch import nn
 
 from pocketnas_base.errors import InputError
 from search.loop import Curve, run_steps
+from search.network import channels_last
 from search.state import State
 
 
@@ -56,6 +57,27 @@ def test_modules_and_optimisers_go_on_as_if_nothing_had_happened(tmp_path: Path,
         step(other, other_optimizer)
     for name, value in net.state_dict().items():
         assert torch.equal(other.state_dict()[name], value), name
+
+
+def test_an_optimisers_state_is_laid_out_as_its_parameters(tmp_path: Path) -> None:
+    """A file keeps no layout; torch adds tensors of two layouts by other code, which may round otherwise."""
+
+    def learner() -> tuple[nn.Module, torch.optim.Optimizer]:
+        torch.manual_seed(0)
+        net = channels_last(nn.Conv2d(3, 4, 3))
+        return net, torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+
+    (net, optimizer), (_, other) = learner(), learner()
+    net(torch.rand(2, 3, 6, 6)).square().mean().backward()
+    optimizer.step()
+    state = State()
+    state.add_optimizer("optimizer", optimizer)
+    state.save(tmp_path / "checkpoint", belongs_to="this")
+    State.load(tmp_path / "checkpoint", belongs_to="this").restore_optimizer("optimizer", other)
+    for mine, restored in zip(optimizer.param_groups[0]["params"], other.param_groups[0]["params"], strict=True):
+        kept, found = optimizer.state[mine]["momentum_buffer"], other.state[restored]["momentum_buffer"]
+        assert torch.equal(found, kept)
+        assert found.stride() == kept.stride() == restored.stride()
 
 
 def test_numbers_come_back_to_the_last_bit(tmp_path: Path) -> None:
