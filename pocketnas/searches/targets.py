@@ -56,15 +56,20 @@ def parse_targets(text: str) -> tuple[float, ...]:
 
 def evolved(context: RunContext, tables: Sequence[tuple[str, LatencyTable]], targets: Sequence[float]) -> list[Front]:
     """Fronts from a supernet of all paths alike, by evolution under each target's limit. What it takes is kept in the
-    run's directory under `targets`; a killed call goes on there."""
+    run's directory under `targets`; a killed call goes on there, and one for other targets or tables finds the supernet
+    trained."""
+    from search.loop import run_steps
     from search.strategies.fronts import Fronts
-    from search.strategies.strategy import run_strategy
+    from search.strategies.one_shot import OneShotTraining
 
-    config = context.config
+    config, folder = context.config, context.directory.path / "targets"
     problems = _problems(context, tables, targets)
-    job = Fronts(problems, one_shot_settings(config), evolution_settings(config))
+    training = OneShotTraining(problems[0], one_shot_settings(config))
+    job = Fronts(problems, training.one_shot, evolution_settings(config))
+    with progress_bar("supernet") as progress:
+        run_steps(training, folder / "one_shot.safetensors", progress, "steps")
     with progress_bar("targets") as progress:
-        run_strategy(job, context.directory.path / "targets" / "supernet.safetensors", progress)
+        run_steps(job, folder / f"evolution-{job.fingerprint[:16]}.safetensors", progress, "networks")
     choices = [job.winner_of(which) for which in range(len(problems))]
     return _fronts(context, tables, targets, problems, job.one_shot.supernet, choices)
 

@@ -82,7 +82,7 @@ class Evolution:
         self._one_shot = OneShot(problem, one_shot)
         self._births = Births(problem, settings)
         self.total_steps = one_shot.steps + settings.evaluations
-        self.fingerprint = job_fingerprint(problem, self.name, [asdict(one_shot), asdict(settings)])
+        self.fingerprint = job_fingerprint(problem.fingerprint, self.name, [asdict(one_shot), asdict(settings)])
 
     def step(self, number: int) -> dict[str, float] | None:
         """A weight step; after the last of them, a network born and scored."""

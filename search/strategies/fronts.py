@@ -7,39 +7,36 @@ from pocketnas_base.errors import InputError
 from search.state import State
 from search.strategies.evolution import Births, EvolutionSettings, Scored, best_of
 from search.strategies.ledger import Ledger
-from search.strategies.one_shot import OneShot, OneShotSettings, checked_history
+from search.strategies.one_shot import OneShot, checked_history
 from search.strategies.problem import Problem, job_fingerprint
 
 
 class Fronts:
-    """First the supernet's weight steps, then for each problem in turn one network a step (see evolution.Evolution).
+    """For each problem in turn one network a step (see evolution.Evolution).
 
     The problems are one space, data and seed with other targets or other costs. A path's accuracy knows neither, so
     what was scored for one problem is not scored again for another, and counts wherever it is within the limit.
+    one_shot: the supernet, which has to be trained before the first step; its weights are no part of the state.
     """
 
     name = "targets"
 
-    def __init__(self, problems: Sequence[Problem], one_shot: OneShotSettings, settings: EvolutionSettings) -> None:
+    def __init__(self, problems: Sequence[Problem], one_shot: OneShot, settings: EvolutionSettings) -> None:
         if not problems:
             raise InputError("give at least one target")
         self.problems, self.settings, self.ledger = list(problems), settings, Ledger()
         self.histories: list[list[Scored]] = [[] for _ in problems]
-        self._weight_steps = one_shot.steps
-        self.one_shot = OneShot(problems[0], one_shot)
-        # Each once now, so that a target out of reach is refused before the training; then one at a time, for memory.
+        self.one_shot = one_shot
+        # Each once now, so that a target out of reach is refused before the first step; then one at a time, for memory.
         for number in reversed(range(len(problems))):
             self._turn = number, Births(problems[number], settings)
-        self.total_steps = one_shot.steps + len(problems) * settings.evaluations
-        asked = [asdict(one_shot), asdict(settings), [problem.fingerprint for problem in problems]]
-        self.fingerprint = job_fingerprint(problems[0], self.name, asked)
+        self.total_steps = len(problems) * settings.evaluations
+        asked = [asdict(one_shot.settings), asdict(settings), [problem.fingerprint for problem in problems]]
+        self.fingerprint = job_fingerprint(problems[0].fingerprint, self.name, asked)
 
     def step(self, number: int) -> dict[str, float] | None:
-        """A weight step; after the last of them, a network for the problem whose turn it is."""
-        if number < self._weight_steps:
-            self.ledger, point = self.one_shot.train_step(number, self.ledger)
-            return point
-        which = (number - self._weight_steps) // self.settings.evaluations
+        """A network for the problem whose turn it is."""
+        which = number // self.settings.evaluations
         history = self.histories[which]
         if self._turn[0] != which:
             self._turn = which, Births(self.problems[which], self.settings)
@@ -69,11 +66,9 @@ class Fronts:
         return {choices: accuracy for history in self.histories for choices, accuracy in history}
 
     def add_to(self, state: State) -> None:
-        self.one_shot.add_to(state)
         state.numbers["histories"] = self.histories
         state.numbers["ledger"] = self.ledger.to_dict()
 
     def restore(self, state: State) -> None:
-        self.one_shot.restore(state)
         self.histories = [checked_history(history) for history in state.numbers["histories"]]
         self.ledger = Ledger.from_dict(state.numbers["ledger"], source="checkpoint")

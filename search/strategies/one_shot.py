@@ -4,7 +4,7 @@ Guo et al., Single Path One-Shot NAS, ECCV 2020: weights first, every path alike
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import torch
 
@@ -15,7 +15,7 @@ from search.schedule import cosine
 from search.seeds import derive_seed
 from search.state import State
 from search.strategies.ledger import Ledger
-from search.strategies.problem import Problem
+from search.strategies.problem import Problem, job_fingerprint
 from search.strategies.scoring import Scorer
 from search.supernet import Supernet
 from search.weight_step import WeightStep
@@ -95,6 +95,28 @@ class OneShot:
     def restore(self, state: State) -> None:
         state.restore_module("supernet", self.supernet)
         state.restore_optimizer("optimizer", self._training.optimizer)
+
+
+class OneShotTraining:
+    """The supernet's weight steps as a job of their own: what they come to serves every target and device."""
+
+    def __init__(self, problem: Problem, settings: OneShotSettings) -> None:
+        self.one_shot, self.ledger = OneShot(problem, settings), Ledger()
+        self.total_steps = settings.steps
+        self.fingerprint = job_fingerprint(problem.weights_fingerprint, "one-shot", asdict(settings))
+
+    def step(self, number: int) -> dict[str, float] | None:
+        """A weight step."""
+        self.ledger, point = self.one_shot.train_step(number, self.ledger)
+        return point
+
+    def add_to(self, state: State) -> None:
+        self.one_shot.add_to(state)
+        state.numbers["ledger"] = self.ledger.to_dict()
+
+    def restore(self, state: State) -> None:
+        self.one_shot.restore(state)
+        self.ledger = Ledger.from_dict(state.numbers["ledger"], source="checkpoint")
 
 
 def checked_history(value: object) -> list[tuple[tuple[int, ...], float]]:

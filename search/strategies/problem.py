@@ -85,19 +85,28 @@ class Problem:
     @property
     def fingerprint(self) -> str:
         """sha256 over everything that decides a search's outcome, settings of the strategy apart."""
-        asked = {
+        limits = {"costs": asdict(self.costs), "target_ms": self.target_ms, "window": self.window}
+        return _sha256(limits | self._of_weights)
+
+    @property
+    def weights_fingerprint(self) -> str:
+        """sha256 over what decides a one-shot supernet's weights: neither target nor device."""
+        return _sha256(self._of_weights)
+
+    @property
+    def _of_weights(self) -> dict[str, object]:
+        return {
             "space": self.space.fingerprint,
-            "costs": asdict(self.costs),
-            "target_ms": self.target_ms,
-            "window": self.window,
             "holdout": self.holdout,
             "data": self.weight_batches.fingerprint,
             "seed": self.seed,
         }
-        return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
 
-def job_fingerprint(problem: Problem, strategy: str, settings: object) -> str:
-    """sha256 over a problem, a strategy's name and its settings (plain data): whose checkpoint it is."""
-    asked = json.dumps([problem.fingerprint, strategy, settings], sort_keys=True)
-    return hashlib.sha256(asked.encode()).hexdigest()
+def job_fingerprint(fingerprint: str, strategy: str, settings: object) -> str:
+    """sha256 over a problem's fingerprint, a strategy's name and its settings (plain data): whose checkpoint it is."""
+    return _sha256([fingerprint, strategy, settings])
+
+
+def _sha256(plain: object) -> str:
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()

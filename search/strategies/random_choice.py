@@ -32,7 +32,7 @@ class RandomChoice:
         self._one_shot = OneShot(problem, one_shot)
         self._sampler = WindowSampler(problem.costs, problem.low_ms, problem.target_ms)
         self.total_steps = one_shot.steps + evaluations
-        self.fingerprint = job_fingerprint(problem, self.name, [asdict(one_shot), evaluations])
+        self.fingerprint = job_fingerprint(problem.fingerprint, self.name, [asdict(one_shot), evaluations])
 
     def step(self, number: int) -> dict[str, float] | None:
         """A weight step; after the last of them, a network drawn and scored."""

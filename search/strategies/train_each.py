@@ -71,7 +71,7 @@ class TrainEach:
         self._choices: tuple[int, ...] = ()
         self._training: Training | None = None
         self.total_steps = settings.candidates * settings.recipe.steps
-        self.fingerprint = job_fingerprint(problem, self.name, asdict(settings))
+        self.fingerprint = job_fingerprint(problem.fingerprint, self.name, asdict(settings))
 
     def step(self, number: int) -> dict[str, float] | None:
         """A training step of the candidate at hand; after its last, its reward."""

@@ -30,16 +30,16 @@ head = { width = 32 }
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A table of a small space on this machine, calibrated by six networks; two processes each."""
+    """A table of a small space on this machine, calibrated by seven networks; two processes each."""
     folder = tmp_path_factory.mktemp("table")
     write_text(folder / "small.toml", SMALL)
     table = folder / "small.parquet"
     options = ("--space", folder / "small.toml", "--processes", "2")
     done = program("table", "build", *options, "--device", "local", "--out", table)
     assert done.returncode == 0, done.stderr
-    done = program("table", "calibrate", table, *options, "--networks", "6", "-d", "local")
+    done = program("table", "calibrate", table, *options, "--networks", "7", "-d", "local")
     assert done.returncode == 0, done.stderr
-    assert "6 networks" in done.stdout
+    assert "7 networks" in done.stdout
     assert "95 % interval" in done.stdout.splitlines()[-1]
     return table
 
@@ -49,7 +49,7 @@ def test_the_rows_stay_and_the_networks_are_on_record(built: Path) -> None:
     calibration = table.info.calibration
     assert calibration is not None
     assert set(load_space(str(built.with_suffix(".toml"))).op_specs()) == set(table.rows)
-    assert [each.name for each in calibration.networks] == [f"calibration-{number:03d}" for number in range(6)]
+    assert [each.name for each in calibration.networks] == [f"calibration-{number:03d}" for number in range(7)]
     sums = [each.sum_ms for each in calibration.networks]
     assert (min(sums), max(sums)) == (sums[0], sums[1])
     for each in calibration.networks:
@@ -76,7 +76,7 @@ def test_a_prediction_says_what_its_interval_rests_on(built: Path) -> None:
 def test_a_second_call_measures_nothing_again(built: Path) -> None:
     before = LatencyTable.load(built).info.calibration
     assert before is not None
-    options = ("--space", built.with_suffix(".toml"), "--processes", "2", "--networks", "6", "-d", "local", "--json")
+    options = ("--space", built.with_suffix(".toml"), "--processes", "2", "--networks", "7", "-d", "local", "--json")
     done = program("table", "calibrate", built, *options)
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout)

@@ -70,6 +70,23 @@ def test_called_again_it_answers_the_same(derived: tuple[Path, dict[str, Any]]) 
         assert row[1:6:2] == [f"{network['target_ms']:g}", f"{network['latency_ms']:.3f}", f"{network['top1']:.2f}"]
 
 
+def test_another_target_or_table_finds_the_supernet_trained(derived: tuple[Path, dict[str, Any]]) -> None:
+    folder, document = derived
+    run = folder / "runs" / "small"
+    supernet = run / "targets" / "one_shot.safetensors"
+    before = supernet.stat().st_mtime_ns
+    first = targets_of(folder)
+    more = sorted([*first, round((first[1] + first[2]) / 2, 3)])
+    for asked, words in ((more[2:], ("--table", folder / "slow.parquet")), (more, ())):
+        done = program("search", run, "--targets", ",".join(map(str, asked)), "--json", *words)
+        assert done.returncode == 0, done.stderr
+        (front,) = json.loads(done.stdout)["fronts"]
+        assert [network["target_ms"] for network in front["networks"]] == asked
+    assert supernet.stat().st_mtime_ns == before
+    done = program("search", run, "--targets", ",".join(map(str, first)), "--json")
+    assert json.loads(done.stdout) == document, "each call's own scores are kept"
+
+
 def test_several_tables_are_several_fronts_of_one_supernet(tmp_path: Path) -> None:
     config = write_run(tmp_path)
     target = str(targets_of(tmp_path)[1])

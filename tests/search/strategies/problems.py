@@ -1,9 +1,9 @@
 """A small search that every strategy can finish within a test."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 import tiny_search
@@ -20,7 +20,7 @@ from search.space import SearchSpace
 from search.state import State
 from search.strategies.evolution import Evolution, EvolutionSettings
 from search.strategies.fronts import Fronts
-from search.strategies.one_shot import OneShotSettings
+from search.strategies.one_shot import OneShot, OneShotSettings
 from search.strategies.problem import Problem
 from search.strategies.proxyless import Proxyless
 from search.strategies.random_choice import RandomChoice
@@ -65,10 +65,11 @@ def new_strategy(name: str, asked: Problem) -> Strategy:
         case "train-each":
             return TrainEach(asked, EACH)
         case "targets":
-            return Fronts([asked, replace(asked, target_ms=1.6)], ONE_SHOT, EVOLUTION)
+            return Fronts([asked, replace(asked, target_ms=1.6)], OneShot(asked, ONE_SHOT), EVOLUTION)
     raise AssertionError(name)
 
 
+Job = TypeVar("Job", bound=SteppedJob)
 STRATEGIES = ("proxyless", "evolution", "random", "train-each", "targets")
 
 
@@ -89,10 +90,10 @@ class Killed(BaseException):
     """What no handler in the product catches."""
 
 
-def run_killed_at(name: str, asked: Problem, checkpoint: Path, kills: Iterable[int]) -> tuple[Strategy, Curve]:
+def run_killed_at(make: Callable[[], Job], checkpoint: Path, kills: Iterable[int]) -> tuple[Job, Curve]:
     """Run to the end; at each of the steps in `kills` everything but the checkpoint is lost, once."""
     for kill in kills:
-        job = new_strategy(name, asked)
+        job = make()
 
         def watch(done: int, _total: int, _what: str, kill: int = kill) -> None:
             if done == kill:
@@ -102,5 +103,5 @@ def run_killed_at(name: str, asked: Problem, checkpoint: Path, kills: Iterable[i
             run_steps(job, checkpoint, watch, "steps")
         torch.manual_seed(kill)
         torch.rand(kill + 1)
-    job = new_strategy(name, asked)
+    job = make()
     return job, run_steps(job, checkpoint, lambda *_: None, "steps")

@@ -23,7 +23,8 @@ from pocketnas_base.progress import silent
 from search.data.dataset import ImageData
 from search.loop import run_steps
 from search.strategies.ledger import Ledger
-from search.strategies.strategy import run_strategy
+from search.strategies.one_shot import OneShotTraining
+from search.strategies.strategy import Strategy, run_strategy
 from search.strategies.train_each import TrainEach
 
 
@@ -31,20 +32,36 @@ from search.strategies.train_each import TrainEach
 def test_a_strategy_killed_after_every_step_ends_as_one_that_was_not(
     fashion: ImageData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    straight, straight_curve = run_killed_at(name, problem(fashion), tmp_path / "straight", [])
+    def make() -> Strategy:
+        return new_strategy(name, problem(fashion))
+
+    straight, straight_curve = run_killed_at(make, tmp_path / "straight", [])
     monkeypatch.setattr("search.loop.CHECKPOINT_EVERY_S", -1.0)
-    kills = range(1, straight.total_steps)
-    killed, killed_curve = run_killed_at(name, problem(fashion), tmp_path / "killed", kills)
+    killed, killed_curve = run_killed_at(make, tmp_path / "killed", range(1, straight.total_steps))
     assert same(outcome(killed), outcome(straight))
     assert killed.winner() == straight.winner()
     assert killed_curve == straight_curve
 
 
+def test_a_supernets_training_is_the_same_for_all_targets_and_after_kills(
+    fashion: ImageData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    straight, _ = run_killed_at(lambda: OneShotTraining(problem(fashion), ONE_SHOT), tmp_path / "straight", [])
+    monkeypatch.setattr("search.loop.CHECKPOINT_EVERY_S", -1.0)
+    other = problem(fashion, target_ms=1.6, costs=replace(COSTS, fixed_ms=0.1))
+    killed, _ = run_killed_at(lambda: OneShotTraining(other, ONE_SHOT), tmp_path / "killed", range(1, ONE_SHOT.steps))
+    assert same(outcome(killed), outcome(straight))
+    assert killed.fingerprint == straight.fingerprint
+    assert killed.ledger == Ledger(images_trained=ONE_SHOT.steps * 16)
+    for changed in (problem(fashion, seed=4), problem(fashion, batch_size=8), problem(fashion, holdout=90)):
+        assert OneShotTraining(changed, ONE_SHOT).fingerprint != straight.fingerprint
+
+
 @pytest.mark.parametrize("name", STRATEGIES)
 def test_the_seed_decides(fashion: ImageData, tmp_path: Path, name: str) -> None:
-    one, _ = run_killed_at(name, problem(fashion), tmp_path / "one", [])
-    again, _ = run_killed_at(name, problem(fashion), tmp_path / "again", [])
-    other, _ = run_killed_at(name, problem(fashion, seed=4), tmp_path / "other", [])
+    one, _ = run_killed_at(lambda: new_strategy(name, problem(fashion)), tmp_path / "one", [])
+    again, _ = run_killed_at(lambda: new_strategy(name, problem(fashion)), tmp_path / "again", [])
+    other, _ = run_killed_at(lambda: new_strategy(name, problem(fashion, seed=4)), tmp_path / "other", [])
     assert same(outcome(again), outcome(one))
     assert not same(outcome(other), outcome(one))
 
