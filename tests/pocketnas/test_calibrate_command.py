@@ -62,7 +62,7 @@ def test_a_prediction_says_what_its_interval_rests_on(built: Path) -> None:
     net.save(built.with_name("net.json"))
     done = program("predict", "-t", built, "-a", built.with_name("net.json"))
     assert done.returncode == 0
-    assert "by 6 measured networks" in done.stdout.splitlines()[-1]
+    assert "by 7 measured networks" in done.stdout.splitlines()[-1]
     said = json.loads(program("predict", "-t", built, "-a", built.with_name("net.json"), "--json").stdout)
     calibration = LatencyTable.load(built).info.calibration
     assert calibration is not None
