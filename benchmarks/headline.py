@@ -22,7 +22,6 @@ import torch
 from pieces import run_pieces, spent_by_train_each
 from record import write_figures
 
-from pocketnas.commands.run import check_before_measuring
 from pocketnas.config import parse_config
 from pocketnas.console import print_table, say
 from pocketnas.measuring import open_device
@@ -63,7 +62,7 @@ def main() -> None:
         parser.error("--quick is on Fashion-MNIST; leave it or --data out")
     seeds = arguments.seeds or (2 if arguments.quick else 3)
     directory = opened(CONFIGS["quick" if arguments.quick else arguments.data], arguments)
-    check_before_measuring(RunContext(directory))  # no GPU, no images: said before hours of measuring
+    RunContext(directory).torch_device()  # no GPU where one is asked for: said before hours of measuring
     if not directory.is_done("table"):
         run_one(directory, "table")
     bench = Headline(Contest(RunContext(directory)), range(seeds), arguments.jobs)
@@ -82,7 +81,7 @@ def opened(template: Path, arguments: argparse.Namespace) -> RunDirectory:
                      text.splitlines()]  # fmt: skip
             text = "\n".join(lines) + "\n"
     config = parse_config(text.encode(), source=str(template))
-    check_source(config.data.source)
+    check_source(config.data.source)  # no images: said before the run is begun
     path = arguments.folder or Path("runs") / config.name
     if not (path / "config.toml").exists():
         return RunDirectory.create(path, config, text.encode())

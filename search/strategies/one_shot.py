@@ -101,22 +101,19 @@ class OneShotTraining:
     """The supernet's weight steps as a job of their own: what they come to serves every target and device."""
 
     def __init__(self, problem: Problem, settings: OneShotSettings) -> None:
-        self.one_shot, self.ledger = OneShot(problem, settings), Ledger()
+        self.one_shot = OneShot(problem, settings)
         self.total_steps = settings.steps
         self.fingerprint = job_fingerprint(problem.weights_fingerprint, "one-shot", asdict(settings))
 
     def step(self, number: int) -> dict[str, float] | None:
         """A weight step."""
-        self.ledger, point = self.one_shot.train_step(number, self.ledger)
-        return point
+        return self.one_shot.train_step(number, Ledger())[1]
 
     def add_to(self, state: State) -> None:
         self.one_shot.add_to(state)
-        state.numbers["ledger"] = self.ledger.to_dict()
 
     def restore(self, state: State) -> None:
         self.one_shot.restore(state)
-        self.ledger = Ledger.from_dict(state.numbers["ledger"], source="checkpoint")
 
 
 def checked_history(value: object) -> list[tuple[tuple[int, ...], float]]:

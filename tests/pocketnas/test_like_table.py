@@ -17,7 +17,7 @@ from pocketnas import like_table
 from pocketnas.like_table import LikeTable, measure_like_table
 from pocketnas_base.artifact import Artifact
 from pocketnas_base.errors import MeasurementError
-from pocketnas_base.progress import silent
+from pocketnas_base.progress import Progress, silent
 from search.space import load_space
 
 DEMO = load_space("demo")
@@ -29,23 +29,24 @@ def job(folder: Path, channels: int) -> Job:
     return Job(path.name, Artifact.of_file(path))
 
 
+def taken_in(store: SampleStore, jobs: list[Job], progress: Progress = silent) -> LikeTable:
+    """Jobs beside a made-up table of this machine, one process each."""
+    device = open_local()
+    table = measured_table(DEMO, device_fingerprint=device.info.fingerprint)
+    protocol = replace(networks_on(device), processes=1, min_processes=1)
+    return measure_like_table(table, device, jobs, DEMO.before, protocol, store, progress=progress)
+
+
 def test_witnesses_are_measured_beside_the_networks_whatever_the_store_holds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(like_table, "SESSIONS", 1)
-    device = open_local()
-    table = measured_table(DEMO, device_fingerprint=device.info.fingerprint)
-    protocol = replace(networks_on(device), processes=1, min_processes=1)
     jobs = [job(tmp_path, channels) for channels in (4, 8)]
 
     with SampleStore.open(tmp_path / "samples.sqlite") as store:
-
-        def measured(some: list[Job]) -> LikeTable:
-            return measure_like_table(table, device, some, DEMO.before, protocol, store, progress=silent)
-
-        first = measured(jobs[:1])
-        assert len(measured(jobs[:1]).readings) == len(first.readings), "nothing is measured twice"
-        both = measured(jobs)
+        first = taken_in(store, jobs[:1])
+        assert len(taken_in(store, jobs[:1]).readings) == len(first.readings), "nothing is measured twice"
+        both = taken_in(store, jobs)
     own = [reading for reading in both.readings if reading.role == "job"]
     witnesses = {reading.process for reading in own if reading.job_id.startswith("table-")}
     assert {reading.process for reading in own} == witnesses
@@ -64,11 +65,8 @@ def test_a_session_is_taken_again_once_the_witnesses_are_what_they_were(
         if "until the device is" in what:
             looks.append((done, total))
 
-    device = open_local()
-    table = measured_table(DEMO, device_fingerprint=device.info.fingerprint)
-    protocol = replace(networks_on(device), processes=1, min_processes=1)
     with SampleStore.open(tmp_path / "samples.sqlite") as store:
-        taken = measure_like_table(table, device, [job(tmp_path, 4)], DEMO.before, protocol, store, progress=progress)
+        taken = taken_in(store, [job(tmp_path, 4)], progress)
         sessions = len(store.sessions())
     assert taken.drift_percent == 0.5
     assert len(looks) == 1
@@ -83,11 +81,8 @@ def test_where_the_device_stays_other_the_nearest_session_is_kept(
     drifts = iter([-3.0, 9.0, 8.0])  # of a session, a look, and a session
     monkeypatch.setattr(like_table, "_drift_percent", lambda *_: next(drifts))
     monkeypatch.setattr(like_table, "SESSIONS", 2)  # the pause is longer than the session, so there is one look
-    device = open_local()
-    table = measured_table(DEMO, device_fingerprint=device.info.fingerprint)
-    protocol = replace(networks_on(device), processes=1, min_processes=1)
     with SampleStore.open(tmp_path / "samples.sqlite") as store:
-        taken = measure_like_table(table, device, [job(tmp_path, 4)], DEMO.before, protocol, store, progress=silent)
+        taken = taken_in(store, [job(tmp_path, 4)])
     assert taken.drift_percent == -3.0
     assert next(drifts, None) is None
 
@@ -99,14 +94,8 @@ def test_sessions_of_before_are_gone_on_with_and_nothing_is_waited_for(
     monkeypatch.setattr(like_table, "_drift_percent", lambda *_: next(drifts))
     monkeypatch.setattr(like_table, "PAUSE_S", 0.01)
     monkeypatch.setattr(like_table, "SESSIONS", 2)
-    device = open_local()
-    table = measured_table(DEMO, device_fingerprint=device.info.fingerprint)
-    protocol = replace(networks_on(device), processes=1, min_processes=1)
     with SampleStore.open(tmp_path / "samples.sqlite") as store:
-        first, again = (
-            measure_like_table(table, device, [job(tmp_path, 4)], DEMO.before, protocol, store, progress=silent)
-            for _ in range(2)
-        )
+        first, again = (taken_in(store, [job(tmp_path, 4)]) for _ in range(2))
     assert next(drifts, None) is None
     assert (first.drift_percent, again.drift_percent) == (4.0, 4.0)
     assert len(first.readings) == len(again.readings)
@@ -127,10 +116,7 @@ def test_a_look_that_is_void_shows_a_device_that_is_still_another(
         return measure(*given, **named)
 
     monkeypatch.setattr(like_table, "measure", measured)
-    device = open_local()
-    table = measured_table(DEMO, device_fingerprint=device.info.fingerprint)
-    protocol = replace(networks_on(device), processes=1, min_processes=1)
     with SampleStore.open(tmp_path / "samples.sqlite") as store:
-        taken = measure_like_table(table, device, [job(tmp_path, 4)], DEMO.before, protocol, store, progress=silent)
+        taken = taken_in(store, [job(tmp_path, 4)])
     assert taken.drift_percent == 0.5
     assert next(void, None) is None

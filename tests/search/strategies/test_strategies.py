@@ -52,7 +52,6 @@ def test_a_supernets_training_is_the_same_for_all_targets_and_after_kills(
     killed, _ = run_killed_at(lambda: OneShotTraining(other, ONE_SHOT), tmp_path / "killed", range(1, ONE_SHOT.steps))
     assert same(outcome(killed), outcome(straight))
     assert killed.fingerprint == straight.fingerprint
-    assert killed.ledger == Ledger(images_trained=ONE_SHOT.steps * 16)
     for changed in (problem(fashion, seed=4), problem(fashion, batch_size=8), problem(fashion, holdout=90)):
         assert OneShotTraining(changed, ONE_SHOT).fingerprint != straight.fingerprint
 
