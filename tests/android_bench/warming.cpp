@@ -1,11 +1,25 @@
-// The runner's own warm-up with a model whose every run takes as long as it is told.
+// The runner's own warm-up with a model whose every run takes as long as it is told, by a clock that nothing else moves.
 //   warming judge                                      of each line of numbers: warm, warming or unknown
 //   warming run MIN_RUNS MIN_NS MOST_NS MAX_RUNS NS...   the runs of a warm-up, and what became of it; the last time repeats
+#include <time.h>
+
 #include <cstdlib>
 #include <iostream>
 #include <sstream>
 
 #include "runner.hpp"
+
+namespace {
+
+std::int64_t clock_ns = 1'000'000'000;
+
+}  // namespace
+
+// Stands in for the C library's: a neighbour's load would make a run longer than it was told to be.
+extern "C" int clock_gettime(clockid_t, timespec* now) noexcept {
+  *now = {static_cast<time_t>(clock_ns / 1'000'000'000), static_cast<long>(clock_ns % 1'000'000'000)};
+  return 0;
+}
 
 namespace {
 
@@ -19,11 +33,7 @@ class Told final : public pocketnas::Model {
   std::vector<TensorShape> outputs() const override { return {}; }
   void set_input(std::size_t, const Bytes&) override {}
   Bytes output(std::size_t) override { return {}; }
-  void run() override {
-    const std::int64_t end = pocketnas::now_ns() + times_[std::min(at_++, times_.size() - 1)];
-    while (pocketnas::now_ns() < end) {
-    }
-  }
+  void run() override { clock_ns += times_[std::min(at_++, times_.size() - 1)]; }
 
  private:
   std::vector<std::int64_t> times_;
