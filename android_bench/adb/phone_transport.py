@@ -145,21 +145,31 @@ class PhoneTransport:
 
     def sha256(self, paths: Sequence[str]) -> dict[str, str]:
         """The hashes of files on the phone, computed there. Files that cannot be read are left out."""
-        hashes = {}
+        # A phone hashes what it has just been sent from memory; the size of what lies on it is not known here.
+        return self._told_of(paths, ("sha256sum",), "[0-9a-f]{64}", COMMAND_TIMEOUT_S + MAX_PULL_BYTES / _SLOWEST_HASH)
+
+    def stamps(self, paths: Sequence[str]) -> dict[str, str]:
+        """What changes with every change of a file on the phone: its inode, its size, and when both were last written.
+        Files that cannot be looked at are left out."""
+        command = ("stat", "-L", "-c", "%d %i %s %y %z  %n")
+        return self._told_of(paths, command, r"\d+ \d+ \d+ [0-9 .:+-]{1,100}", COMMAND_TIMEOUT_S)
+
+    def _told_of(self, paths: Sequence[str], command: tuple[str, ...], form: str, timeout_s: float) -> dict[str, str]:
+        """What a command says of files: a line each, in their order, with two spaces before the name."""
+        told = {}
         for start in range(0, len(paths), _PATHS_AT_ONCE):
             some = paths[start : start + _PATHS_AT_ONCE]
-            # A phone hashes what it has just been sent from memory; the size of what lies on it is not known here.
-            done = self.run(("sha256sum", *some), timeout_s=COMMAND_TIMEOUT_S + MAX_PULL_BYTES / _SLOWEST_HASH)
+            done = self.run((*command, *some), timeout_s=timeout_s)
+            if done.exit_status == 127:
+                raise DeviceError(f"{self.name} lacks {command[0]}: Android 8 or newer is needed")
             # One after the other, since a name may hold a newline. Those that cannot be read are not in the list.
             rest = done.stdout.decode(errors="replace")
             for path in some:
-                line = f"{rest[:64]}  {path}\n"
-                if rest.startswith(line) and re.fullmatch("[0-9a-f]{64}", line[:64]):
-                    hashes[path] = line[:64]
-                    rest = rest.removeprefix(line)
-            if done.exit_status == 127:
-                raise DeviceError(f"{self.name} lacks sha256sum: Android 8 or newer is needed")
-        return hashes
+                line = re.match(rf"({form})  {re.escape(path)}\n", rest)
+                if line is not None:
+                    told[path] = line[1]
+                    rest = rest[line.end() :]
+        return told
 
     def remove_tree(self, path: str) -> None:
         """Remove a folder of ours with all that is in it, also on a phone that has no room for anything else."""

@@ -21,6 +21,7 @@ class PhoneWorkspace:
 
     def __init__(self, transport: PhoneTransport, abi: Abi, say: Callable[[str], None] = lambda _: None) -> None:
         self._transport, self._abi, self._say = transport, abi, say
+        self._stamps: dict[str, str] = {}
 
     def place(self, files: Collection[KnownFile]) -> dict[str, str]:
         wanted = {f"{BLOBS}/{file.sha256}": file for file in unique(list(files))}
@@ -40,8 +41,13 @@ class PhoneWorkspace:
         return path
 
     def changed(self, paths: Mapping[str, str]) -> set[str]:
-        found = self._transport.sha256(list(paths.values()))
-        return {sha256 for sha256, path in paths.items() if found.get(path) != sha256}
+        """A file is hashed again only where its stamp is another one than before it was last hashed."""
+        stamps = self._transport.stamps(list(paths.values()))
+        touched = {sha256: path for sha256, path in paths.items() if self._stamps.get(path, "") != stamps.get(path)}
+        found = self._transport.sha256(list(touched.values()))
+        changed = {sha256 for sha256, path in touched.items() if found.get(path) != sha256}
+        self._stamps |= {path: stamps.get(path, "") for sha256, path in touched.items() if sha256 not in changed}
+        return changed
 
     def discard(self, files: Collection[KnownFile]) -> None:
         paths = sorted({f"{BLOBS}/{file.sha256}" for file in files})

@@ -1,5 +1,6 @@
 """What every transport promises of files: copied whole or not at all, whatever they are called."""
 
+import os
 import random
 import stat
 from collections.abc import Iterator
@@ -183,6 +184,28 @@ def test_stat_looks_where_a_link_leads(place: Place, source: Path) -> None:
     assert found is not None
     assert (found.size_bytes, stat.S_ISREG(found.mode)) == (1280, True)
     assert place.transport.stat(f"{place.folder}/dangling") is None
+
+
+def test_stamp_changes_with_every_change_of_a_file(
+    transport: PhoneTransport, shared_phone: Lookalike, source: Path
+) -> None:
+    folder = "/data/local/tmp/stamped"
+    transport.run(("mkdir", "-p", folder), timeout_s=30)
+    paths = [f"{folder}/{name}" for name in ("plain", "two words", "a\nb", "size")]
+    for path in paths:
+        transport.push(source, path)
+    before = transport.stamps([*paths, f"{folder}/nothing"])
+    assert set(before) == set(paths)
+    assert transport.stamps(paths) == before
+    for path in paths[:3]:
+        own = shared_phone.path(path)
+        times = own.stat()
+        own.write_bytes(own.read_bytes()[::-1])
+        os.utime(own, ns=(times.st_atime_ns, times.st_mtime_ns))
+    shared_phone.path(paths[3]).write_bytes(b"")
+    after = transport.stamps(paths)
+    assert all(after[path] != before[path] for path in paths)
+    assert transport.run(("rm", "-r", folder), timeout_s=30).exit_status == 0
 
 
 def test_stat_of_a_name_that_cannot_be_is_an_error_or_nothing(place: Place) -> None:

@@ -35,6 +35,7 @@ from android_bench.session import measure
 from android_bench.store import SampleStore
 from android_bench.workspace import KnownFile
 from pocketnas_base.errors import MeasurementError
+from pocketnas_base.files import sha256_file
 
 FOLDER = "/data/local/tmp/pocketnas"
 # A machine that does other things at the same time moves the sentinel.
@@ -175,6 +176,27 @@ def test_files_that_were_swapped_on_the_phone_are_put_there_again(
     key = measure(device, [job], dataclasses.replace(quick, processes=1, seed=1), store, tolerated=CALM)
     assert {file.read_bytes(): file for file in phone.path(f"{FOLDER}/blobs").iterdir()} == blobs
     assert [row.voids for row in store.readings(key) if set(row.voids) - set(CALM)] == []
+
+
+def test_file_that_only_its_time_of_change_gives_away_has_changed(
+    phone: Lookalike, device: Device, tmp_path: Path
+) -> None:
+    files = []
+    for number in range(3):
+        (tmp_path / f"{number}").write_bytes(b"%d" % number * 1000)
+        files.append(KnownFile(tmp_path / f"{number}", sha256_file(tmp_path / f"{number}")))
+    paths = device.workspace.place(files)
+    assert device.workspace.changed(paths) == device.workspace.changed(paths) == set()
+    swapped, touched, removed = (phone.path(path) for path in paths.values())
+    times = swapped.stat()
+    swapped.write_bytes(b"x" * 1000)
+    os.utime(swapped, ns=(times.st_atime_ns, times.st_mtime_ns))
+    os.utime(touched)
+    removed.unlink()
+    for _ in range(2):
+        assert device.workspace.changed(paths) == {files[0].sha256, files[2].sha256}
+    assert device.workspace.place(files) == paths
+    assert device.workspace.changed(paths) == set()
 
 
 def test_a_phone_that_is_filled_meanwhile_is_named_and_the_session_goes_on_later(
