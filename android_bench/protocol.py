@@ -105,7 +105,7 @@ PHONE_NETWORKS = Protocol(
     warmup_min_ns=50_000_000,
     warmup_max_ns=1_000_000_000,
     min_runs=5,
-    min_ns=250_000_000,
+    min_ns=100_000_000,
     max_ns=10_000_000_000,
     sentinel_every=3,
 )

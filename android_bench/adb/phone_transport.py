@@ -3,7 +3,7 @@
 import re
 import shlex
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from stat import S_ISREG
@@ -20,7 +20,7 @@ from android_bench.errors import (
 )
 from android_bench.transport import MAX_KEPT_BYTES, Completed, FileStat
 from pocketnas_base.errors import DeviceError, MeasurementError
-from pocketnas_base.files import replacing, sha256_file
+from pocketnas_base.files import replacing, sha256_bytes, sha256_file
 
 PATIENCE_S = 20.0
 COMMAND_TIMEOUT_S = 30.0
@@ -28,9 +28,27 @@ COMMAND_TIMEOUT_S = 30.0
 LONGEST_STREAM_S = 2 * 3600.0
 # Hashing a file on the slowest phones of the decade, in bytes a second.
 _SLOWEST_HASH = 20_000_000
+# What lies on a phone has no size that is known here; what has just been sent is hashed from memory.
+_HASHING_S = COMMAND_TIMEOUT_S + MAX_PULL_BYTES / _SLOWEST_HASH
+_HASH = "[0-9a-f]{64}"
+_STAMP = r"\d+ \d+ \d+ [0-9 .:+-]{1,100}"
 # How many paths one command may name: adb takes 4 KiB to 1 MiB of them, by its age.
 _PATHS_AT_ONCE = 100
-_MOVE = "{{ [ ! -d {1} ] || {{ echo 'a folder has that name' >&2; false; }}; }} && mv -f {0} {1}"
+# Moves files that arrived as they were sent from NAME.part to NAME, and takes from others the right to write them, that
+# adbd gives to everybody. Prints their hashes; where these are not what they should be (the first argument is the hash
+# of that list), it moves none and ends with _DAMAGED. A folder by the same name would take a file in.
+_DAMAGED = 3
+_SETTLE = rf"""
+wanted=$1; shift
+list=$(sha256sum "$@"); s=$?
+print -r -- "$list"
+case $(print -r -- "$list" | sha256sum) in "$wanted "*) ;; *) [ $s = 127 ] && exit 127; exit {_DAMAGED};; esac
+chmod 0644 "$@" || exit 1
+for part; do
+  [ ! -d "${{part%.part}}" ] || {{ echo 'a folder has that name' >&2; exit 1; }}
+  mv -f "$part" "${{part%.part}}" || exit 1
+done
+"""
 
 
 class PhoneTransport:
@@ -78,28 +96,28 @@ class PhoneTransport:
     def push(self, source: Path, destination: str) -> None:
         self.push_many([(source, destination)])
 
-    def push_many(self, files: Sequence[tuple[Path, str]]) -> None:
-        """Copy files to paths in one existing folder, each whole or not at all, with few round trips.
+    def push_many(self, files: Sequence[tuple[Path, str]], *, make_folder: bool = False) -> None:
+        """Copy files to paths in one folder, each whole or not at all, with few round trips. make_folder: where there
+        is none yet.
 
         Raises DamagedTransferError when the phone twice holds something else than was sent.
         """
         waiting = {destination: (source, _sha256(source)) for source, destination in files}
-        self._make_sure_of_room(sum(source.stat().st_size for source, _ in waiting.values()), next(iter(waiting), None))
+        if not waiting:
+            return
+        size_bytes = sum(source.stat().st_size for source, _ in waiting.values())
+        self._make_sure_of_room(size_bytes, next(iter(waiting)), make_folder=make_folder)
         for attempt in (1, 2):
+            self._push_parts([(source, _part(d)) for d, (source, _) in waiting.items()], last=attempt == 2)
+            settled = self._settle({destination: sha256 for destination, (_, sha256) in waiting.items()})
+            waiting = {d: what for d, what in waiting.items() if d not in settled}
             if not waiting:
                 return
-            parts = [(source, _part(destination)) for destination, (source, _) in waiting.items()]
-            self._push_parts(parts, last=attempt == 2)
-            hashes = self.sha256([part for _, part in parts])
-            good = [d for d, (_, sha256) in waiting.items() if hashes.get(_part(d)) == sha256]
-            self._move_into_place(good)
-            waiting = {d: what for d, what in waiting.items() if d not in good}
-        if waiting:
-            damaged = next(iter(waiting))
-            self._remove([_part(d) for d in waiting])
-            raise DamagedTransferError(
-                f"{damaged} arrived on {self.name} as something else than was sent, twice; check cable and storage"
-            )
+        damaged = next(iter(waiting))
+        self._remove([_part(d) for d in waiting])
+        raise DamagedTransferError(
+            f"{damaged} arrived on {self.name} as something else than was sent, twice; check cable and storage"
+        )
 
     def pull(self, source: str, destination: Path) -> None:
         found = self.stat(source)
@@ -145,30 +163,32 @@ class PhoneTransport:
 
     def sha256(self, paths: Sequence[str]) -> dict[str, str]:
         """The hashes of files on the phone, computed there. Files that cannot be read are left out."""
-        # A phone hashes what it has just been sent from memory; the size of what lies on it is not known here.
-        return self._told_of(paths, ("sha256sum",), "[0-9a-f]{64}", COMMAND_TIMEOUT_S + MAX_PULL_BYTES / _SLOWEST_HASH)
+        return self._tell(paths, ("sha256sum",), _HASH, _HASHING_S)
 
     def stamps(self, paths: Sequence[str]) -> dict[str, str]:
         """What changes with every change of a file on the phone: its inode, its size, and when both were last written.
         Files that cannot be looked at are left out."""
-        command = ("stat", "-L", "-c", "%d %i %s %y %z  %n")
-        return self._told_of(paths, command, r"\d+ \d+ \d+ [0-9 .:+-]{1,100}", COMMAND_TIMEOUT_S)
+        return self._tell(paths, ("stat", "-L", "-c", "%d %i %s %y %z  %n"), _STAMP, COMMAND_TIMEOUT_S)
 
-    def _told_of(self, paths: Sequence[str], command: tuple[str, ...], form: str, timeout_s: float) -> dict[str, str]:
-        """What a command says of files: a line each, in their order, with two spaces before the name."""
-        told = {}
+    def _tell(self, paths: Sequence[str], command: tuple[str, ...], form: str, timeout_s: float) -> dict[str, str]:
+        told: dict[str, str] = {}
         for start in range(0, len(paths), _PATHS_AT_ONCE):
             some = paths[start : start + _PATHS_AT_ONCE]
-            done = self.run((*command, *some), timeout_s=timeout_s)
-            if done.exit_status == 127:
-                raise DeviceError(f"{self.name} lacks {command[0]}: Android 8 or newer is needed")
-            # One after the other, since a name may hold a newline. Those that cannot be read are not in the list.
-            rest = done.stdout.decode(errors="replace")
-            for path in some:
-                line = re.match(rf"({form})  {re.escape(path)}\n", rest)
-                if line is not None:
-                    told[path] = line[1]
-                    rest = rest[line.end() :]
+            told |= self._told(self.run((*command, *some), timeout_s=timeout_s), some, form)
+        return told
+
+    def _told(self, done: Completed, paths: Sequence[str], form: str) -> dict[str, str]:
+        """What a command said of files: a line each, in their order, with two spaces before the name."""
+        if done.exit_status == 127:
+            raise DeviceError(f"{self.name} lacks sha256sum or stat: Android 8 or newer is needed")
+        told = {}
+        # One after the other, since a name may hold a newline. Those that cannot be read are not in the list.
+        rest = done.stdout.decode(errors="replace")
+        for path in paths:
+            line = re.match(rf"({form})  {re.escape(path)}\n", rest)
+            if line is not None:
+                told[path] = line[1]
+                rest = rest[line.end() :]
         return told
 
     def remove_tree(self, path: str) -> None:
@@ -184,12 +204,12 @@ class PhoneTransport:
     def close(self) -> None:
         self._channel.close()
 
-    def _make_sure_of_room(self, size_bytes: int, destination: str | None) -> None:
+    def _make_sure_of_room(self, size_bytes: int, destination: str, *, make_folder: bool) -> None:
         """Ask before sending: adb-shell loses a phone's refusal and would wait for an answer in vain."""
-        if destination is None:
-            return
         part, folder = _part(destination), destination.rpartition("/")[0] or "/"
         script = f"touch {shlex.quote(part)} && stat -f -c '%a %S' {shlex.quote(folder)}"
+        if make_folder:
+            script = f"mkdir -p {shlex.quote(folder)} && {script}"
         try:
             done = self.run(("sh", "-c", script), timeout_s=COMMAND_TIMEOUT_S)
         except StorageFullError:
@@ -212,18 +232,26 @@ class PhoneTransport:
             self._remove([part for _, part in parts])
             raise
 
-    def _move_into_place(self, destinations: Sequence[str]) -> None:
-        """Also takes from others the right to write them, which adbd gives to everybody."""
-        for start in range(0, len(destinations), _PATHS_AT_ONCE):
-            some = destinations[start : start + _PATHS_AT_ONCE]
+    def _settle(self, wanted: Mapping[str, str]) -> set[str]:
+        """Move what arrived as it was sent into its place. wanted: the hash of each destination. Returns those that are
+        there."""
+        settled: set[str] = set()
+        everything = list(wanted)
+        for start in range(0, len(everything), _PATHS_AT_ONCE):
+            some = everything[start : start + _PATHS_AT_ONCE]
             parts = [_part(destination) for destination in some]
-            # A folder by the same name would take the file in.
-            moves = [_MOVE.format(shlex.quote(p), shlex.quote(d)) for p, d in zip(parts, some, strict=True)]
-            script = " && ".join([f"chmod 0644 {shlex.join(parts)}", *moves])
-            done = self.run(("sh", "-c", script), timeout_s=COMMAND_TIMEOUT_S)
-            if done.exit_status != 0:
+            told = "".join(f"{wanted[d]}  {part}\n" for d, part in zip(some, parts, strict=True))
+            done = self.run(("sh", "-c", _SETTLE, "settle", sha256_bytes(told.encode()), *parts), timeout_s=_HASHING_S)
+            if done.exit_status in (_DAMAGED, 127):
+                hashes = self._told(done, parts, _HASH)
+                good = {d: wanted[d] for d in some if hashes.get(_part(d)) == wanted[d]}
+                settled |= self._settle(good) if len(good) < len(some) else set()
+            elif done.exit_status != 0:
                 self._remove(parts)
                 raise DeviceError(f"{some[0]} cannot be written on {self.name}: {_last_line(done.stderr)}")
+            else:
+                settled.update(some)
+        return settled
 
     def _remove(self, paths: Sequence[str]) -> None:
         for start in range(0, len(paths), _PATHS_AT_ONCE):

@@ -31,8 +31,7 @@ class PhoneWorkspace:
             if found.get(path) != file.sha256:
                 file.check()
         if missing:
-            self._make([BLOBS])
-            self._transport.push_many(missing)
+            self._transport.push_many(missing, make_folder=True)
         return {file.sha256: path for path, file in wanted.items()}
 
     def place_program(self, file: KnownFile) -> str:
@@ -70,9 +69,8 @@ class PhoneWorkspace:
         by_folder: dict[str, list[str]] = {}
         for path in missing:
             by_folder.setdefault(path.rpartition("/")[0], []).append(path)
-        self._make(list(by_folder))
         for own in by_folder.values():
-            self._transport.push_many([(paths[path].path, path) for path in own])
+            self._transport.push_many([(paths[path].path, path) for path in own], make_folder=True)
         programs = [path for path in missing if paths[path].executable]
         if programs:
             self._allow_to_start(programs, folder)
@@ -81,12 +79,6 @@ class PhoneWorkspace:
         done = self._transport.run(("chmod", "0755", *programs), timeout_s=_TIMEOUT_S)
         if done.exit_status != 0:
             raise DeviceError(f"{self._transport.name} does not let programs be started from {folder}")
-
-    def _make(self, folders: Collection[str]) -> None:
-        done = self._transport.run(("mkdir", "-p", *folders), timeout_s=_TIMEOUT_S)
-        if done.exit_status != 0:
-            said = done.stderr.decode(errors="replace").strip().rpartition("\n")[2][:200]
-            raise DeviceError(f"{self._transport.name} refuses the folder {DEVICE_FOLDER}: {said}")
 
 
 def clean_phone(transport: PhoneTransport) -> None:

@@ -3,15 +3,17 @@
 import os
 import random
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import cast
 
 import pytest
 from lookalike.lookalike import Lookalike
-from reaching import Place
+from reaching import Place, Reach
 
+from android_bench.adb.channel import Channel
 from android_bench.adb.phone_transport import PhoneTransport
-from android_bench.errors import StorageFullError
+from android_bench.errors import DamagedTransferError, StorageFullError
 from android_bench.transport import FileStat
 from pocketnas_base.errors import DeviceError
 from pocketnas_base.files import sha256_file
@@ -294,3 +296,44 @@ def test_many_files_go_at_once_and_only_what_is_whole_appears(transport: PhoneTr
     assert sorted(listed) == sorted(path.rpartition("/")[2] for _, path in files)
     transport.push_many([])
     assert transport.run(("rm", "-r", "/data/local/tmp/many"), timeout_s=30).exit_status == 0
+
+
+class Damaging:
+    """A channel whose phone, so many times, holds something else than was pushed as "bad". pushes: how many files each
+    time."""
+
+    def __init__(self, channel: Channel, phone: Lookalike, times: int) -> None:
+        self._channel, self._phone, self._times = channel, phone, times
+        self.pushes: list[int] = []
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._channel, name)
+
+    def push(self, files: Sequence[tuple[Path, str]], *, silence_s: float) -> None:
+        self._channel.push(files, silence_s=silence_s)
+        self.pushes.append(len(files))
+        for _, path in files if len(self.pushes) <= self._times else ():
+            if path.endswith("/bad.part"):
+                self._phone.path(path).write_bytes(b"damaged")
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_only_what_arrived_damaged_is_sent_again_and_nothing_of_it_appears(
+    reach: Reach, shared_phone: Lookalike, tmp_path: Path, times: int
+) -> None:
+    channel = Damaging(reach(shared_phone)._channel, shared_phone, times)
+    transport = PhoneTransport(cast("Channel", channel))
+    folder = f"/data/local/tmp/damaged-{times}"
+    files = [(tmp_path / name, f"{folder}/{name}") for name in ("one", "bad", "two words")]
+    for source, _ in files:
+        source.write_bytes(source.name.encode())
+    if times == 2:
+        with pytest.raises(DamagedTransferError, match=r"/bad arrived on .* as something else than was sent, twice"):
+            transport.push_many(files, make_folder=True)
+    else:
+        transport.push_many(files, make_folder=True)
+    assert channel.pushes == [3, 1]
+    there = {entry.name: entry.read_bytes() for entry in shared_phone.path(folder).iterdir()}
+    assert there == {name: name.encode() for name in ("one", "bad", "two words") if times == 1 or name != "bad"}
+    assert transport.run(("rm", "-r", folder), timeout_s=30).exit_status == 0
+    transport.close()
