@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from places import Place, add_device_arguments, phone_place
+from places import Place, add_device_arguments, phone_place, tolerated_on
 from record import write_figures
 
 from android_bench.adb.adb_program import AdbProgram
@@ -50,7 +50,7 @@ def main() -> None:
     with phone_place(arguments) as at, tempfile.TemporaryDirectory(prefix="pocketnas-") as folder:
         figures = {"device": at.name, "operators": arguments.operators, "processes": arguments.processes}
         figures |= measure_pushes(at, Path(folder))
-        figures |= measure_sessions(at, arguments.operators, arguments.processes, Path(folder))
+        figures |= measure_sessions(at, arguments.operators, arguments.processes, Path(folder), tolerated_on(arguments))
     for name, value in figures.items():
         print(f"{name}: {value if isinstance(value, str | int) else round(value, 3)}")
     if arguments.json:
@@ -83,7 +83,9 @@ def measure_pushes(place: Place, folder: Path) -> dict[str, float]:
     }
 
 
-def measure_sessions(place: Place, operators: int, processes: int, folder: Path) -> dict[str, float]:
+def measure_sessions(
+    place: Place, operators: int, processes: int, folder: Path, tolerated: tuple[str, ...]
+) -> dict[str, float]:
     """Time to the first sample, cold and warm, and the share of timed inference in a whole warm session."""
     with progress_bar("operators") as progress:
         jobs = {
@@ -101,7 +103,7 @@ def measure_sessions(place: Place, operators: int, processes: int, folder: Path)
     device = open_phone(place.name, say=say, channel=place.channel)
     with SampleStore.open(folder / "samples.sqlite") as store, progress_bar("session") as progress:
         started = time.monotonic()
-        key = measure(device, chosen, protocol, store, progress=progress)
+        key = measure(device, chosen, protocol, store, tolerated=tolerated, progress=progress)
         wall_s = time.monotonic() - started
         taken = store.readings(key)
     timed_s = sum(int(reading.samples_ns.sum()) for reading in taken) / 1e9

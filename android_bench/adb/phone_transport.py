@@ -163,21 +163,21 @@ class PhoneTransport:
 
     def sha256(self, paths: Sequence[str]) -> dict[str, str]:
         """The hashes of files on the phone, computed there. Files that cannot be read are left out."""
-        return self._tell(paths, ("sha256sum",), _HASH, _HASHING_S)
+        return self._ask_of(paths, ("sha256sum",), _HASH, _HASHING_S)
 
     def stamps(self, paths: Sequence[str]) -> dict[str, str]:
         """What changes with every change of a file on the phone: its inode, its size, and when both were last written.
         Files that cannot be looked at are left out."""
-        return self._tell(paths, ("stat", "-L", "-c", "%d %i %s %y %z  %n"), _STAMP, COMMAND_TIMEOUT_S)
+        return self._ask_of(paths, ("stat", "-L", "-c", "%d %i %s %y %z  %n"), _STAMP, COMMAND_TIMEOUT_S)
 
-    def _tell(self, paths: Sequence[str], command: tuple[str, ...], form: str, timeout_s: float) -> dict[str, str]:
+    def _ask_of(self, paths: Sequence[str], command: tuple[str, ...], form: str, timeout_s: float) -> dict[str, str]:
         told: dict[str, str] = {}
         for start in range(0, len(paths), _PATHS_AT_ONCE):
             some = paths[start : start + _PATHS_AT_ONCE]
-            told |= self._told(self.run((*command, *some), timeout_s=timeout_s), some, form)
+            told |= self._answers(self.run((*command, *some), timeout_s=timeout_s), some, form)
         return told
 
-    def _told(self, done: Completed, paths: Sequence[str], form: str) -> dict[str, str]:
+    def _answers(self, done: Completed, paths: Sequence[str], form: str) -> dict[str, str]:
         """What a command said of files: a line each, in their order, with two spaces before the name."""
         if done.exit_status == 127:
             raise DeviceError(f"{self.name} lacks sha256sum or stat: Android 8 or newer is needed")
@@ -243,7 +243,7 @@ class PhoneTransport:
             told = "".join(f"{wanted[d]}  {part}\n" for d, part in zip(some, parts, strict=True))
             done = self.run(("sh", "-c", _SETTLE, "settle", sha256_bytes(told.encode()), *parts), timeout_s=_HASHING_S)
             if done.exit_status in (_DAMAGED, 127):
-                hashes = self._told(done, parts, _HASH)
+                hashes = self._answers(done, parts, _HASH)
                 good = {d: wanted[d] for d in some if hashes.get(_part(d)) == wanted[d]}
                 settled |= self._settle(good) if len(good) < len(some) else set()
             elif done.exit_status != 0:

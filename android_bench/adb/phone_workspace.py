@@ -40,13 +40,14 @@ class PhoneWorkspace:
         return path
 
     def changed(self, paths: Mapping[str, str]) -> set[str]:
-        """A file is hashed again only where its stamp is another one than before it was last hashed."""
+        """A file is hashed again unless its stamp is the one that it had before it was last found right."""
         stamps = self._transport.stamps(list(paths.values()))
-        touched = {sha256: path for sha256, path in paths.items() if self._stamps.get(path, "") != stamps.get(path)}
+        untouched = {path for path, stamp in stamps.items() if self._stamps.get(path) == stamp}
+        touched = {sha256: path for sha256, path in paths.items() if path not in untouched}
         found = self._transport.sha256(list(touched.values()))
-        changed = {sha256 for sha256, path in touched.items() if found.get(path) != sha256}
-        self._stamps |= {path: stamps.get(path, "") for sha256, path in touched.items() if sha256 not in changed}
-        return changed
+        changed = {sha256: path for sha256, path in touched.items() if found.get(path) != sha256}
+        self._stamps |= {path: stamp for path, stamp in stamps.items() if path not in changed.values()}
+        return set(changed)
 
     def discard(self, files: Collection[KnownFile]) -> None:
         paths = sorted({f"{BLOBS}/{file.sha256}" for file in files})
