@@ -98,9 +98,9 @@ NETWORKS = Protocol(
 
 # As many processes as here, and longer turns: a process costs more there, so that nine tenths of the time are timed
 # inference. A phone's clock takes a good part of a tenth of a second to rise, which is for the warm-up.
-PHONE_OPERATORS = Protocol(processes=12, warmup_min_ns=2_000_000, warmup_max_ns=200_000_000, min_ns=150_000_000)
+PHONE_OPERATORS = Protocol(warmup_min_ns=2_000_000, warmup_max_ns=200_000_000, min_ns=150_000_000)
 PHONE_NETWORKS = Protocol(
-    processes=12,
+    processes=30,
     warmup_min_runs=3,
     warmup_min_ns=50_000_000,
     warmup_max_ns=1_000_000_000,
