@@ -96,19 +96,13 @@ NETWORKS = Protocol(
 )
 """For a few whole networks."""
 
-# As many processes as here, and longer turns: a process costs more there, so that nine tenths of the time are timed
-# inference. A phone's clock takes a good part of a tenth of a second to rise, which is for the warm-up.
-PHONE_OPERATORS = Protocol(warmup_min_ns=2_000_000, warmup_max_ns=200_000_000, min_ns=150_000_000)
-PHONE_NETWORKS = Protocol(
-    processes=30,
-    warmup_min_runs=3,
-    warmup_min_ns=50_000_000,
-    warmup_max_ns=1_000_000_000,
-    min_runs=5,
-    min_ns=100_000_000,
-    max_ns=10_000_000_000,
-    sentinel_every=3,
+# A process costs more there, so its turns are longer, for nine tenths of the time to be timed inference; and a table has
+# fewer of them, since the last hold few operators each. A phone's clock takes a good part of a tenth of a second to rise,
+# which is for the warm-up.
+PHONE_OPERATORS = replace(
+    OPERATORS, processes=12, warmup_min_ns=2_000_000, warmup_max_ns=200_000_000, min_ns=150_000_000
 )
+PHONE_NETWORKS = replace(NETWORKS, warmup_min_ns=50_000_000, warmup_max_ns=1_000_000_000, min_ns=100_000_000)
 
 
 def operators_on(device: Device) -> Protocol:
