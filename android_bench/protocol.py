@@ -96,9 +96,9 @@ NETWORKS = Protocol(
 )
 """For a few whole networks."""
 
-# A process costs more there, so its turns are longer, for nine tenths of the time to be timed inference; and a table has
-# fewer of them, since the last hold few operators each. A phone's clock takes a good part of a tenth of a second to rise,
-# which is for the warm-up.
+# A process costs more there, so its turns are longer, for nine tenths of the time to be timed inference; and a table
+# has fewer of them, since the last hold few operators each. A phone's clock takes a good part of a tenth of a second
+# to rise, which is for the warm-up.
 PHONE_OPERATORS = replace(
     OPERATORS, processes=12, warmup_min_ns=2_000_000, warmup_max_ns=200_000_000, min_ns=150_000_000
 )
