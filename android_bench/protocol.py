@@ -18,7 +18,8 @@ class Protocol:
 
     processes: fresh processes per runtime, at most; each measures every model once, in an order of its own. A model
     that is known well enough after min_processes or more is left out of those that follow: where the 95 % interval of
-    its latency (`statistics.Summary.floor_ns`) is no wider than settled_within to either side, as a share of it.
+    its latency (`statistics.Summary.floor_ns`) is no wider than settled_within to either side, as a share of it, and
+    where one of so many is undisturbed, as far as the session can tell (`stopping.enough_processes`).
     warmup_min_runs, warmup_min_ns: both are reached before timing starts; warm-up goes on after them until the model
     is no longer getting faster, for up to warmup_max_ns. min_runs, min_ns: both are reached before timing ends, unless
     max_runs or max_ns is reached first. sentinel_every: the sentinel model is measured again

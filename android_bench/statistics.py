@@ -50,10 +50,19 @@ def floor_bound(medians: Sequence[float] | NDArray[np.float64]) -> float:
     return float(ordered[int(np.argmax(reached))])
 
 
-def is_settled(medians: Sequence[float] | NDArray[np.float64], least: int, within: float) -> bool:
+def is_settled(medians: Sequence[float] | NDArray[np.float64], least: float, within: float) -> bool:
     """Whether the lowest of the process medians is known well enough: from `least` or more processes, with an interval
     up to `floor_bound` that is no wider than `within` to either side."""
     return len(medians) >= least and floor_bound(medians) <= min(medians) * (1 + 2 * within)
+
+
+def undisturbed_share(medians: Sequence[float] | NDArray[np.float64], within: float) -> float | None:
+    """The share of one artifact's processes whose median is as near the lowest as `is_settled` asks of them, the lowest
+    itself not counted. None of fewer than two."""
+    if len(medians) < 2:
+        return None
+    near = np.count_nonzero(np.asarray(medians) <= min(medians) * (1 + 2 * within))
+    return float((near - 1) / (len(medians) - 1))
 
 
 def summarise(

@@ -10,6 +10,7 @@ sentinel (the lowest of its medians) divided out. A rule says how many processes
 """
 
 import argparse
+import functools
 import tempfile
 import time
 from collections.abc import Callable
@@ -25,6 +26,7 @@ from repeatability import NO_LOAD, Load, measured_under_load, spread
 from android_bench.latencies import drift_of
 from android_bench.reading import counts
 from android_bench.statistics import is_settled
+from android_bench.stopping import enough_processes
 from android_bench.store import SampleStore
 from pocketnas.cache import operator_cache
 from pocketnas.config import TableConfig
@@ -60,12 +62,14 @@ class Session:
 
 @dataclass(frozen=True)
 class Rule:
-    """least: processes before it may stop. stops: told of the medians so far. states: what it makes of a row."""
+    """least: processes before it may stop. stops: told of the medians so far. states: what it makes of a row. together:
+    every row has as many processes as the session's rows together ask for, those that have stopped as well."""
 
     name: str
     least: int
     stops: Stops
     states: Callable[[Taken, int], float]
+    together: bool = False
 
 
 def main() -> None:
@@ -134,6 +138,9 @@ def rules(most: int) -> list[Rule]:
         for least in (5, 8)
         for within in (0.01, 0.02)
     ]
+    made.append(
+        Rule("lowest within 2 %, 8 or more, enough together: lowest", 8, by_latency(WITHIN), lowest, together=True)
+    )
     made += [Rule(f"median within 2 %, {least} or more: median", least, median_is_certain, middle) for least in (5, 8)]
     return [
         *made,
@@ -167,14 +174,21 @@ def median_is_certain(medians: Floats) -> bool:
     return bool(median * (1 - WITHIN) <= low and high <= median * (1 + WITHIN))
 
 
+def enough_after(session: Session, count: int) -> float:
+    """How many processes a session asks for once every row has had `count`."""
+    return enough_processes([taken.medians[:count] for taken in session.taken.values()], WITHIN)
+
+
 def judged(rule: Rule, sessions: list[Session]) -> dict[str, float]:
     """What a rule costs, and how well it repeats."""
     stated, counted, stopped = [], [], []
     for session in sessions:
         values = []
+        enough = functools.cache(functools.partial(enough_after, session))
         for _, taken in sorted(session.taken.items()):
             seen = taken.corrected if rule.states is middle else taken.medians
-            count = next((n for n in range(rule.least, len(seen) + 1) if rule.stops(seen[:n])), None)
+            tried = range(rule.least, len(seen) + 1)
+            count = next((n for n in tried if rule.stops(seen[:n]) and (not rule.together or n >= enough(n))), None)
             stopped.append(count is not None)
             counted.append(count or len(seen))
             values.append(rule.states(taken, counted[-1]) / session.sentinel_ns)

@@ -23,8 +23,8 @@ from android_bench.protocol import Protocol
 from android_bench.reading import Reading
 from android_bench.reasons import Reason
 from android_bench.session import measure
-from android_bench.statistics import floor_bound, is_settled
-from android_bench.stopping import Stopping
+from android_bench.statistics import floor_bound, is_settled, undisturbed_share
+from android_bench.stopping import MISSED, Stopping, enough_processes
 from android_bench.store import SampleStore
 from pocketnas_base.artifact import Artifact
 from pocketnas_base.errors import InputError
@@ -61,6 +61,26 @@ def test_interval_of_the_latency_decides() -> None:
     assert not is_settled([100.0] * 4, 5, 0.01)
     assert is_settled([100.0] * 5, 5, 0.0)
     assert not is_settled([], 1, 0.01)
+
+
+def test_undisturbed_are_those_beside_the_lowest() -> None:
+    assert undisturbed_share([100.0, 104.0, 103.0, 104.1, 150.0], 0.02) == 0.5
+    assert undisturbed_share([100.0, 100.0], 0.0) == 1.0
+    assert undisturbed_share([100.0], 0.02) is None
+    assert undisturbed_share([], 0.02) is None
+
+
+@given(st.lists(MEDIANS, max_size=8), st.floats(0, 0.5))
+def test_as_many_processes_as_leave_none_disturbed_throughout(jobs: list[list[float]], within: float) -> None:
+    shares = sorted(share for own in jobs if (share := undisturbed_share(own, within)) is not None)
+    share = shares[len(shares) // 2] if shares else 1.0
+    count = enough_processes(jobs, within)
+    assert count >= 1
+    if share == 0:
+        assert count == float("inf")
+    else:
+        assert (1 - share) ** count <= MISSED * (1 + 1e-9)
+        assert count == 1 or (1 - share) ** (count - 1) > MISSED * (1 - 1e-9)
 
 
 def reading(job: Job, median: int, **changes: Any) -> Reading:
@@ -105,6 +125,31 @@ def test_what_does_not_count_for_a_job_does_not_settle_it(changes: dict[str, Any
     assert not is_open([reading(JOB, 100)] * 3)
     assert is_open([*[reading(JOB, 100)] * 2, reading(JOB, 100, **changes)])
     assert not is_open([*[reading(JOB, 100)] * 2, reading(JOB, 100, voids=("throttled",))], ["throttled"])
+
+
+OTHERS = [dataclasses.replace(JOB, id=f"other-{number}") for number in range(4)]
+EIGHT = Protocol(min_processes=8)
+NOISY = [100, 125, 119, 110, 151, 101, 137, 103]  # in three of eight processes undisturbed
+
+
+def test_a_job_disturbed_alike_each_time_is_told_by_the_others() -> None:
+    """Its processes agree with each other, but where the others' seldom agree, that is no sign of quiet."""
+    found = [reading(JOB, median) for median in [113, 112, 113, 112, 114, 112, 113, 112]]
+    alone = Stopping(EIGHT, ())
+    alone.add(found)
+    assert alone.open([JOB]) == []
+    noisy = Stopping(EIGHT, ())
+    noisy.add([*found, *(reading(other, median) for other in OTHERS for median in NOISY)])
+    assert noisy.open([JOB, *OTHERS]) == [JOB, *OTHERS]
+    noisy.add([reading(job, 100) for job in (JOB, *OTHERS) for _ in range(4)])
+    assert noisy.open([JOB, *OTHERS]) == []
+
+
+def test_a_job_that_scatters_by_itself_does_not_keep_the_others() -> None:
+    stopping = Stopping(EIGHT, ())
+    stopping.add(reading(other, 100) for other in OTHERS for _ in range(8))
+    stopping.add(reading(JOB, median) for median in [100, 110, 120, 130, 140, 150, 160, 170])
+    assert stopping.open([JOB, *OTHERS]) == [JOB]
 
 
 class Told(LocalTransport):
