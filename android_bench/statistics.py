@@ -23,8 +23,9 @@ class Summary:
     the machine. Other work only ever adds time, so on a machine shared with others this repeats where the median
     does not; where the device itself slows down (a warm phone) the median is what a user gets.
     floor_high_ns: how far above floor_ns another such session may find it: `floor_bound`. settled: whether that is as
-    near as the session's protocol asks for; None where the session did not ask. statistic: "mean" where a tool states
-    the mean of each process's runs and not their median: then it stands for the process in all of the above.
+    near as the session's protocol asks for, whatever its other artifacts say (`stopping`); None where the session did
+    not ask. statistic: "mean" where a tool states the mean of each process's runs and not their median: then it stands
+    for the process in all of the above.
     """
 
     median_ns: float
@@ -53,7 +54,7 @@ def floor_bound(medians: Sequence[float] | NDArray[np.float64]) -> float:
 def is_settled(medians: Sequence[float] | NDArray[np.float64], least: float, within: float) -> bool:
     """Whether the lowest of the process medians is known well enough: from `least` or more processes, with an interval
     up to `floor_bound` that is no wider than `within` to either side."""
-    return len(medians) >= least and floor_bound(medians) <= min(medians) * (1 + 2 * within)
+    return len(medians) >= least and floor_bound(medians) <= _nearness(medians, within)
 
 
 def undisturbed_share(medians: Sequence[float] | NDArray[np.float64], within: float) -> float | None:
@@ -61,8 +62,13 @@ def undisturbed_share(medians: Sequence[float] | NDArray[np.float64], within: fl
     itself not counted. None of fewer than two."""
     if len(medians) < 2:
         return None
-    near = np.count_nonzero(np.asarray(medians) <= min(medians) * (1 + 2 * within))
+    near = np.count_nonzero(np.asarray(medians) <= _nearness(medians, within))
     return float((near - 1) / (len(medians) - 1))
+
+
+def _nearness(medians: Sequence[float] | NDArray[np.float64], within: float) -> float:
+    """Up to where a process median agrees with the lowest: from there, an interval reaches `within` to either side."""
+    return float(min(medians) * (1 + 2 * within))
 
 
 def summarise(
