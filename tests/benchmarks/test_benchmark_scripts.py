@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from pocketnas_base.errors import DataError
+from search.data.fashion_mnist import load_fashion_mnist
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -15,6 +18,13 @@ def called(*words: str | Path) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, *map(str, words)]
     environ = os.environ | {"PYTHONPATH": str(ROOT)}
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300, env=environ)
+
+
+def load_fashion_mnist_or_skip() -> None:
+    try:
+        load_fashion_mnist()
+    except DataError as error:
+        pytest.skip(f"Fashion-MNIST is not to be had here: {error}")
 
 
 @pytest.mark.slow
@@ -75,3 +85,33 @@ def test_compressed_images_are_decoded_once_and_all_figures_say_where_they_come_
     assert figures["command"] == " ".join(("python", *words))
     assert figures["date_utc"].endswith("+00:00")
     assert figures["machine"]["cores"] >= 1
+
+
+def test_a_setting_that_a_search_does_not_know_is_one_line(tmp_path: Path) -> None:
+    done = called("benchmarks/search_settings.py", "--out", tmp_path, "--vary", "arch_learning_rat=0.1")
+    assert done.returncode == 2
+    wanted = "error: --vary arch_learning_rat=0.1: search.arch_learning_rat: Extra inputs are not permitted"
+    assert done.stderr.splitlines()[-1].endswith(wanted)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_variations_of_a_search_are_held_against_chance_and_finished_pieces_are_kept(tmp_path: Path) -> None:
+    load_fashion_mnist_or_skip()
+    words = ("--out", tmp_path / "pieces", "--quick", "--seeds", "1", "--networks", "3", "--jobs", "2",
+             "--vary", "arch_learning_rate=0.01,warmup_paths=fair", "--json", tmp_path / "f.json")  # fmt: skip
+    done = called("benchmarks/search_settings.py", *words)
+    assert done.returncode == 0, done.stderr
+    figures = json.loads((tmp_path / "f.json").read_text())
+    assert len(figures["chance"]["each"]) == 3
+    assert list(figures["variations"]) == ["as it stands", "arch_learning_rate=0.01,warmup_paths=fair"]
+    for found in figures["variations"].values():
+        assert 0 < found["derived_accuracy"]["mean"] <= 100
+        assert -1 <= found["spearman"]["mean"] <= 1
+        assert found["expected_over_target"]["mean"] > 0
+    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "pieces").iterdir()}
+    assert sum(path.name.startswith("search-") for path in kept) == 2
+    again = called("benchmarks/search_settings.py", *words)
+    assert again.returncode == 0, again.stderr
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "pieces").iterdir()} == kept
+    assert json.loads((tmp_path / "f.json").read_text())["variations"] == figures["variations"]
