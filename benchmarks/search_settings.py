@@ -42,24 +42,24 @@ from pocketnas.stages.search import proxyless_search
 from pocketnas.stages.training import training_settings
 from pocketnas_base.errors import InputError, PocketNASError
 from pocketnas_base.validation import fault_of
+from search.accelerator import torch_device
 from search.architecture import assemble
-from search.batch_norm import recalibrate
-from search.data.batches import TrainingBatches, normalisation_of
-from search.data.dataset import ImageData, split
 from search.data.load import load_data
 from search.derive import derive_at
 from search.hand_made import hand_made_choices
 from search.layout import Space
 from search.path_order import WarmupPaths
-from search.proxyless import ProxylessSearch
 from search.space import load_space
-from search.strategies.problem import WINDOW
+from search.strategies.problem import WINDOW, Problem
+from search.strategies.scoring import Scorer
 from search.strategies.window import WindowSampler
 from search.training import Training, logits_of, top1
 
 SCORED_IMAGES = 2000
 RECALIBRATION_IMAGES = 2048
 AS_IT_STANDS = "as it stands"
+OF_ALL = ("target_ms", "target_ratio", "max_ms", "derive", "tensorboard")
+"""Of [search], but no variation's own: every network is derived at the configuration's target."""
 
 
 def main() -> None:
@@ -79,7 +79,8 @@ def main() -> None:
         parser.error(f"--networks must be at least 3, not {arguments.networks}: they are ranked")
     try:
         bench = prepare(arguments)
-        variations = varied(bench.config, arguments.vary or [f"warmup_paths={way}" for way in get_args(WarmupPaths)])
+        ways = [way for way in get_args(WarmupPaths) if way != bench.config.search.warmup_paths]
+        variations = varied(bench.config, arguments.vary or [f"warmup_paths={way}" for way in ways])
     except PocketNASError as error:
         parser.error(str(error))
     arguments.out.mkdir(parents=True, exist_ok=True)
@@ -111,11 +112,22 @@ class Bench:
     train_steps: int
     out: Path
 
-    def data(self) -> ImageData:
-        """The images."""
-        space = self.space
-        return load_data(
-            self.config.data.source, resolution=space.resolution, channels=space.image_channels, classes=space.classes
+    def problem(self, seed: int) -> Problem:
+        """What every search of this seed is given, with its images."""
+        config, space = self.config, self.space
+        data = load_data(
+            config.data.source, resolution=space.resolution, channels=space.image_channels, classes=space.classes
+        )
+        return Problem(
+            space,
+            self.costs,
+            self.target_ms,
+            data,
+            config.data.holdout,
+            config.search.batch_size,
+            seed,
+            config.search.augmentation.augmentation,
+            torch_device(config.accelerator, None),
         )
 
 
@@ -145,7 +157,10 @@ def varied(config: RunConfig, variations: Sequence[str]) -> dict[str, RunConfig]
     found = {AS_IT_STANDS: config}
     for variation in variations:
         plain = config.model_dump(exclude_unset=True)
-        plain["search"] |= dict(_pair(part) for part in variation.split(","))
+        changes = dict(_pair(part) for part in variation.split(","))
+        if shared := [key for key in changes if key in OF_ALL]:
+            raise InputError(f"--vary {variation}: {shared[0]} has no say here; all are derived at one target")
+        plain["search"] |= changes
         try:
             found[variation] = RunConfig.model_validate(plain)
         except ValidationError as error:
@@ -170,11 +185,12 @@ def search_once(bench: Bench, config: RunConfig, seed: int, chance: Sequence[flo
 
 
 def _search_once(bench: Bench, config: RunConfig, seed: int, chance: Sequence[float]) -> dict[str, float]:
-    data, costs = bench.data(), bench.costs
-    job = proxyless_search(config, bench.space, costs, data, bench.target_ms, seed)
+    problem, costs = bench.problem(seed), bench.costs
+    scorer = Scorer(problem, recalibration_images=RECALIBRATION_IMAGES, scoring_images=SCORED_IMAGES)
+    job = proxyless_search(config, bench.space, costs, problem.data, bench.target_ms, seed)
     for number in range(config.search.warmup_steps):
         job.step(number)
-    scores = [inherited_accuracy(bench, data, job, path, seed) for path in bench.networks]
+    scores = [scorer.score(job.supernet, path) for path in bench.networks]
     for number in range(config.search.warmup_steps, job.total_steps):
         job.step(number)
     derived = tuple(derive_at(job.probabilities(), costs, bench.target_ms, bench.target_ms))
@@ -190,51 +206,27 @@ def _search_once(bench: Bench, config: RunConfig, seed: int, chance: Sequence[fl
     }
 
 
-def inherited_accuracy(bench: Bench, data: ImageData, job: ProxylessSearch, path: Sequence[int], seed: int) -> float:
-    """Held-out accuracy in percent of a path with the supernet's weights, which are left as they are."""
-    kept = {name: value.clone() for name, value in job.supernet.state_dict().items()}
-    images, labels = held_out(bench, data, seed)
-    normalisation = normalisation_of(data)
-    recalibrate(job.supernet, job.weight_batches.unaugmented(RECALIBRATION_IMAGES), lambda x: job.supernet(x, path))
-    job.supernet.eval()
-    with torch.inference_mode():
-        logits = torch.cat([job.supernet(normalisation(part), path) for part in torch.split(images, 500)])
-    job.supernet.train()
-    job.supernet.load_state_dict(kept)
-    return top1(logits, labels)
-
-
 def trained_accuracy(bench: Bench, choices: Sequence[int], seed: int) -> float:
-    """Held-out accuracy in percent of a network trained by itself on the images of weight steps, by [train]."""
+    """Held-out accuracy in percent of a network trained by itself on the images of weight steps.
+
+    By [train], for the length asked for and without a teacher.
+    """
     torch.set_num_threads(1)
     recipe = training_settings(bench.config.train, seed)
     warmup_steps = recipe.warmup_steps * bench.train_steps // recipe.steps
     settings = replace(recipe, steps=bench.train_steps, warmup_steps=warmup_steps)
 
     def train() -> dict[str, float]:
-        data = bench.data()
-        part, _ = split(data.train_labels, bench.config.data.holdout, seed)
-        batches = TrainingBatches.of(
-            data,
-            part,
-            batch_size=settings.batch_size,
-            seed=seed,
-            augmentation=bench.config.train.augmentation.augmentation,
-        )
+        problem = bench.problem(seed)
+        batches = problem.batches(settings.batch_size, bench.config.train.augmentation.augmentation)
         job = Training(assemble(bench.space, choices, "network"), settings, batches)
         for number in range(job.total_steps):
             job.step(number)
-        images, labels = held_out(bench, data, seed)
-        return {"accuracy": top1(logits_of(job.finished(), images, normalisation_of(data)), labels)}
+        images, labels = problem.held_out
+        return {"accuracy": top1(logits_of(job.finished(), images, batches.normalisation), labels)}
 
     asked = [bench.config.train.model_dump_json(), list(choices)]
     return piece(bench, f"trained-{seed}", asked, train)["accuracy"]
-
-
-def held_out(bench: Bench, data: ImageData, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Images and labels that no weight step of this seed sees."""
-    _, part = split(data.train_labels, bench.config.data.holdout, seed)
-    return data.train_images[part[:SCORED_IMAGES]], data.train_labels[part[:SCORED_IMAGES]]
 
 
 def piece(bench: Bench, name: str, asked: object, work: Callable[[], dict[str, float]]) -> dict[str, float]:

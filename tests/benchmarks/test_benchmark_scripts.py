@@ -87,11 +87,19 @@ def test_compressed_images_are_decoded_once_and_all_figures_say_where_they_come_
     assert figures["machine"]["cores"] >= 1
 
 
-def test_a_setting_that_a_search_does_not_know_is_one_line(tmp_path: Path) -> None:
-    done = called("benchmarks/search_settings.py", "--out", tmp_path, "--vary", "arch_learning_rat=0.1")
+@pytest.mark.parametrize(
+    ("variation", "message"),
+    [
+        ("arch_learning_rat=0.1", "search.arch_learning_rat: Extra inputs are not permitted"),
+        ("target_ratio=0.3", "target_ratio has no say here; all are derived at one target"),
+    ],
+)
+def test_a_setting_that_a_search_does_not_know_or_heed_is_one_line(
+    tmp_path: Path, variation: str, message: str
+) -> None:
+    done = called("benchmarks/search_settings.py", "--out", tmp_path, "--vary", variation)
     assert done.returncode == 2
-    wanted = "error: --vary arch_learning_rat=0.1: search.arch_learning_rat: Extra inputs are not permitted"
-    assert done.stderr.splitlines()[-1].endswith(wanted)
+    assert done.stderr.splitlines()[-1].endswith(f"error: --vary {variation}: {message}")
     assert list(tmp_path.iterdir()) == []
 
 
