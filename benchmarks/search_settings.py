@@ -119,15 +119,15 @@ class Bench:
             config.data.source, resolution=space.resolution, channels=space.image_channels, classes=space.classes
         )
         return Problem(
-            space,
-            self.costs,
-            self.target_ms,
-            data,
-            config.data.holdout,
-            config.search.batch_size,
-            seed,
-            config.search.augmentation.augmentation,
-            torch_device(config.accelerator, None),
+            space=space,
+            costs=self.costs,
+            target_ms=self.target_ms,
+            data=data,
+            holdout=config.data.holdout,
+            batch_size=config.search.batch_size,
+            seed=seed,
+            augmentation=config.search.augmentation.augmentation,
+            device=torch_device(config.accelerator, None),
         )
 
 

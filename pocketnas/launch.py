@@ -1,4 +1,4 @@
-"""Several ranks for a stage: started here, on this host, or by torchrun, on several."""
+"""Several ranks for one piece of work: started here, on this host, or by torchrun, on several."""
 
 import multiprocessing
 import os
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from search.ranks import Ranks
 
 SPREAD_STAGES = ("search", "train")
-"""What several processes do together; each has a function `follow` for all of them but the first."""
+"""The stages that several processes do together. Their modules have a function `follow` for all but the first."""
 
 _TORCHRUN = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 _NUMBERS = _TORCHRUN[:4]
@@ -63,14 +63,22 @@ def refuse_several_processes(what: str) -> None:
     """Raises InputError where torchrun has started several processes: `what` is the work of one."""
     if place_from_environment() is not None:
         raise InputError(
-            f"{what} is done by one process; torchrun is for: pocketnas search RUN_DIR and pocketnas train RUN_DIR"
+            f"{what} is done by one process; torchrun is for: pocketnas search RUN_DIR, with or without --targets, and "
+            "pocketnas train RUN_DIR"
         )
 
 
+def follow(context: "RunContext", module: str) -> None:
+    """What one of torchrun's processes, and not the first, does: the `follow` of the module of this name."""
+    with ranks_of(context, module) as ranks:
+        import_module(module).follow(context, ranks)
+
+
 @contextmanager
-def ranks_of(context: "RunContext", stage: str) -> Iterator["Ranks"]:
-    """This process among the ranks of a stage: those that torchrun has started, or else as many as the run's
-    configuration says, which are started on this host and end with this block.
+def ranks_of(context: "RunContext", module: str) -> Iterator["Ranks"]:
+    """This process among the ranks of some work: those that torchrun has started, or else as many as the run's
+    configuration says, which are started on this host and end with this block. module: the name of the one whose
+    function `follow` is what all ranks but the first do.
 
     Raises InputError and PocketNASError, with what another rank had to say before it ended.
     """
@@ -88,21 +96,21 @@ def ranks_of(context: "RunContext", stage: str) -> Iterator["Ranks"]:
         with tempfile.TemporaryDirectory(prefix="pocketnas-ranks-") as folder:
             meeting = Path(folder) / "meeting"
             with (
-                _followers(context, stage, place.size, meeting),
+                _followers(context, module, place.size, meeting),
                 joined(place, device=device, meeting=meeting) as ranks,
             ):
                 yield ranks
 
 
 @contextmanager
-def _followers(context: "RunContext", stage: str, size: int, meeting: Path) -> Iterator[None]:
+def _followers(context: "RunContext", module: str, size: int, meeting: Path) -> Iterator[None]:
     from search.ranks import RankLostError
 
     spawning = multiprocessing.get_context("spawn")
     messages: Queue[_Message] = spawning.Queue()
     followers = [
         spawning.Process(
-            target=_follow, args=(context.directory.path, stage, rank, size, meeting, messages), daemon=True
+            target=_follow, args=(context.directory.path, module, rank, size, meeting, messages), daemon=True
         )
         for rank in range(1, size)
     ]
@@ -173,7 +181,7 @@ def _watch(followers: Sequence[SpawnProcess], over: threading.Event) -> None:
         running = [follower for follower in running if follower.exitcode is None]
 
 
-def _follow(run_dir: Path, stage: str, rank: int, size: int, meeting: Path, messages: "Queue[_Message]") -> None:
+def _follow(run_dir: Path, module: str, rank: int, size: int, meeting: Path, messages: "Queue[_Message]") -> None:
     """The whole life of a rank but the first."""
     end_with_parent()
     try:
@@ -186,7 +194,7 @@ def _follow(run_dir: Path, stage: str, rank: int, size: int, meeting: Path, mess
         messages.put((rank, "ready", ""))
         try:
             with joined(place, device=device, meeting=meeting) as ranks:
-                import_module(f"pocketnas.stages.{stage}").follow(context, ranks)
+                import_module(module).follow(context, ranks)
         except RankLostError:
             # Whoever is the cause of it says why.
             os._exit(_LOST)

@@ -4,7 +4,7 @@ import time
 from importlib import import_module
 
 from pocketnas.console import say
-from pocketnas.launch import SPREAD_STAGES, follows, ranks_of, refuse_several_processes
+from pocketnas.launch import SPREAD_STAGES, follow, follows, refuse_several_processes
 from pocketnas.run_directory import RunDirectory
 from pocketnas.stages.context import RunContext
 from pocketnas_base.errors import InputError
@@ -37,8 +37,7 @@ def run_one(directory: RunDirectory, stage: str, *, use_table: str | None = None
         refuse_several_processes(f"stage {stage}")
     context = RunContext(directory, use_table=use_table, max_ms=max_ms)
     if follows():
-        with ranks_of(context, stage) as ranks:
-            import_module(f"pocketnas.stages.{stage}").follow(context, ranks)
+        follow(context, f"pocketnas.stages.{stage}")
         return
     if not directory.is_done("environment"):
         _run(context, "environment")

@@ -23,6 +23,8 @@ from search.network import Network, load_weights, save_weights
 from search.proxyless import ProxylessSearch, SearchSettings
 from search.ranks import ALONE, Ranks, joined
 from search.state import State
+from search.strategies.one_shot import OneShotSettings, OneShotTraining
+from search.strategies.problem import WeightsProblem
 from search.training import Training, TrainingSettings
 
 SEARCH = SearchSettings(
@@ -40,7 +42,8 @@ SEARCHES: dict[str, dict[str, Any]] = {
     "reinforce": {"mode": "reinforce", "samples": 3},
     "tunas": {"mode": "tunas", "samples": 2},
 }
-SCENARIOS = (*SEARCHES, "training")
+ONE_SHOT = OneShotSettings(steps=6, clip_norm=1.0)
+SCENARIOS = (*SEARCHES, "training", "one-shot")
 
 
 class Killed(BaseException):
@@ -59,6 +62,13 @@ class PreciseBatches(TrainingBatches):
             yield images.double()
 
 
+class PreciseProblem(WeightsProblem):
+    """The same, with images in float64."""
+
+    def batches(self, batch_size: int, augmentation: Augmentation) -> TrainingBatches:
+        return PreciseBatches(**vars(super().batches(batch_size, augmentation)))
+
+
 def new_job(scenario: str, data: ImageData, ranks: Ranks, batches: type[TrainingBatches], **changes: Any) -> SteppedJob:
     if scenario == "training":
         torch.manual_seed(8)
@@ -67,6 +77,11 @@ def new_job(scenario: str, data: ImageData, ranks: Ranks, batches: type[Training
         settings = dataclasses.replace(TRAINING, **changes)
         given = batches.of(data, batch_size=settings.batch_size, seed=3, augmentation=STRONG, ranks=ranks)
         return Training(net, settings, given, teacher)
+    if scenario == "one-shot":
+        problem = PreciseProblem(
+            space=SPACE, data=data, holdout=200, batch_size=16, seed=5, augmentation=STRONG, ranks=ranks
+        )
+        return OneShotTraining(problem, ONE_SHOT)
     settings_of_search = dataclasses.replace(SEARCH, **{**SEARCHES[scenario], **changes})
     for_weights, for_paths = (
         batches.of(data, part, batch_size=settings_of_search.batch_size, seed=number, ranks=ranks)
@@ -92,6 +107,8 @@ def in_float64(job: SteppedJob) -> SteppedJob:
     if isinstance(job, ProxylessSearch):
         job.supernet.double()
         job.architecture_parameters.double()
+    if isinstance(job, OneShotTraining):
+        job.supernet.double()
     if isinstance(job, Training):
         job.network.double()
         assert job.weight_step.teacher is not None

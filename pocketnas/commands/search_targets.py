@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pocketnas.commands.run import check_before_measuring, find_run, run_stage
 from pocketnas.console import print_json, print_table
-from pocketnas.launch import refuse_several_processes
+from pocketnas.launch import follow, follows, refuse_several_processes
 from pocketnas.pipeline import run_one
 from pocketnas.run_directory import RunDirectory
 from pocketnas.searches.targets import Front, evolved, most_probable, network_name, parse_targets
@@ -36,8 +36,12 @@ def search_targets(
         raise InputError(f"--table takes at most {MAX_TABLES} tables, each once")
     if len({network_name(name, 0) for name in tables}) < len(tables):
         raise InputError("two of the tables have the same file name; rename one, since networks are named after them")
-    refuse_several_processes("search --targets")
+    if by == "probabilities":
+        refuse_several_processes("search --targets --by probabilities")
     directory = find_run(run_or_config, runs)
+    if follows():
+        follow(RunContext(directory), evolved.__module__)
+        return
     check_before_measuring(RunContext(directory))
     if by == "probabilities" and not directory.is_done("search"):
         if not directory.is_done("table") and not tables:

@@ -10,6 +10,7 @@ from pocketnas.searches.family import Family, family_of
 from pocketnas.searches.methods import build_strategy
 from pocketnas.searches.names import Method, SearchMethod
 from pocketnas.searches.network import train_network
+from pocketnas.searches.problems import weights_problem
 from pocketnas.stages.context import RunContext
 from pocketnas.stages.search import limit_of, target_of
 from pocketnas_base.errors import InputError
@@ -83,20 +84,9 @@ class Contest:
         """What every search is given."""
         from search.strategies.problem import Problem
 
-        config = self.context.config
         with progress_bar("data") as progress:
-            data = self.context.data(progress)
-        return Problem(
-            self.context.space,
-            self.costs,
-            self.target_ms,
-            data,
-            config.data.holdout,
-            config.search.batch_size,
-            seed,
-            config.search.augmentation.augmentation,
-            self.context.torch_device(),
-        )
+            weights = weights_problem(self.context, seed, progress)
+        return Problem.of(weights, self.costs, self.target_ms)
 
     def search(self, method: SearchMethod, seed: int) -> "tuple[Strategy, Found]":
         """Run one search to its end, or read how it ended."""

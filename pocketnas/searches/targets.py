@@ -8,15 +8,19 @@ from typing import TYPE_CHECKING
 
 from latency.table import LatencyTable
 from pocketnas.console import progress_bar
+from pocketnas.launch import ranks_of
 from pocketnas.searches.methods import evolution_settings, one_shot_settings
+from pocketnas.searches.problems import weights_problem
 from pocketnas.space_costs import costs_of
 from pocketnas.stages.context import RunContext
 from pocketnas_base.errors import InputError
 from pocketnas_base.files import read_json
+from pocketnas_base.progress import Progress, silent
 from search.architecture import Architecture, assemble
 
 if TYPE_CHECKING:
-    from search.strategies.problem import Problem
+    from search.ranks import Ranks
+    from search.strategies.problem import Problem, WeightsProblem
     from search.supernet import Supernet
 
 MAX_TARGETS = 64
@@ -57,21 +61,44 @@ def parse_targets(text: str) -> tuple[float, ...]:
 def evolved(context: RunContext, tables: Sequence[tuple[str, LatencyTable]], targets: Sequence[float]) -> list[Front]:
     """Fronts from a supernet of all paths alike, by evolution under each target's limit. What it takes is kept in the
     run's directory under `targets`; a killed call goes on there, and one for other targets or tables finds the supernet
-    trained."""
+    trained. Its weight steps are taken by all ranks together; what comes after them is the work of this one."""
     from search.loop import run_steps
     from search.strategies.fronts import Fronts
-    from search.strategies.one_shot import OneShotTraining
+    from search.strategies.one_shot import OneShot
 
-    config, folder = context.config, context.directory.path / "targets"
+    config = context.config
     problems = _problems(context, tables, targets)
-    training = OneShotTraining(problems[0], one_shot_settings(config))
-    job = Fronts(problems, training.one_shot, evolution_settings(config))
-    with progress_bar("supernet") as progress:
-        run_steps(training, folder / "one_shot.safetensors", progress, "steps")
+    job = Fronts(problems, OneShot(problems[0], one_shot_settings(config)), evolution_settings(config))
+    with ranks_of(context, __name__) as ranks, progress_bar("supernet") as progress:
+        _train_supernet(context, problems[0], ranks, progress)
+    context.limit_threads()
+    # Trained already: read by itself, in a form that needs no other rank.
+    run_steps(job.one_shot.training, _supernet_file(context), silent, "steps")
     with progress_bar("targets") as progress:
-        run_steps(job, folder / f"evolution-{job.fingerprint[:16]}.safetensors", progress, "networks")
+        checkpoint = _supernet_file(context).with_name(f"evolution-{job.fingerprint[:16]}.safetensors")
+        run_steps(job, checkpoint, progress, "networks")
     choices = [job.winner_of(which) for which in range(len(problems))]
     return _fronts(context, tables, targets, problems, job.one_shot.supernet, choices)
+
+
+def follow(context: RunContext, ranks: "Ranks") -> None:
+    """What every rank but the first does of `evolved`."""
+    _train_supernet(context, weights_problem(context, context.config.seed, silent), ranks, silent)
+
+
+def _train_supernet(context: RunContext, problem: "WeightsProblem", ranks: "Ranks", progress: Progress) -> None:
+    """All weight steps, by all ranks together, on the device of each."""
+    from search.loop import run_steps
+    from search.strategies.one_shot import OneShotTraining
+
+    context.limit_threads(ranks)
+    spread = replace(problem, ranks=ranks, device=context.torch_device(ranks))
+    training = OneShotTraining(spread, one_shot_settings(context.config))
+    run_steps(training, _supernet_file(context), progress, "steps", ranks=ranks)
+
+
+def _supernet_file(context: RunContext) -> Path:
+    return context.directory.path / "targets" / "one_shot.safetensors"
 
 
 def most_probable(
@@ -105,21 +132,10 @@ def _problems(
     """One for each table and target, tables first."""
     from search.strategies.problem import Problem
 
-    config = context.config
     context.limit_threads()
     with progress_bar("data") as progress:
-        data = context.data(progress)
-    first = Problem(
-        context.space,
-        costs_of(tables[0][1], context.space),
-        targets[0],
-        data,
-        config.data.holdout,
-        config.search.batch_size,
-        config.seed,
-        config.search.augmentation.augmentation,
-        context.torch_device(),
-    )
+        weights = weights_problem(context, context.config.seed, progress)
+    first = Problem.of(weights, costs_of(tables[0][1], context.space), targets[0])
     return [
         replace(first, costs=costs_of(table, context.space), target_ms=target_ms)
         for _, table in tables

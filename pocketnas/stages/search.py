@@ -40,7 +40,7 @@ def run(context: RunContext) -> str:
     scalars = scalars_of(context.config.search, directory.search / "tensorboard")
     with progress_bar("data") as progress:
         data = context.data(progress)
-    with ranks_of(context, "search") as ranks, progress_bar("search") as progress:
+    with ranks_of(context, __name__) as ranks, progress_bar("search") as progress:
         job, curve = _searched(context, ranks, progress, scalars)
     probabilities = job.probabilities()
     chosen = job.architecture_parameters.most_probable()

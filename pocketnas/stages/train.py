@@ -37,7 +37,7 @@ def run(context: RunContext) -> str:
         if room and len(waiting) > 1 and not spread:
             _side_by_side(context.directory.path, waiting, progress)
         elif waiting:
-            with ranks_of(context, "train") as ranks:
+            with ranks_of(context, __name__) as ranks:
                 _one_after_another(context, waiting, progress, ranks)
     records = [training_record(context, role) for role in ROLES]
     write_json(context.directory.training, {"networks": records})

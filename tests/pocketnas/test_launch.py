@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,11 +15,15 @@ import pytest
 from command_line import program, refused
 from small_runs import CONFIG, write_run
 
+from latency.library import load_table
 from pocketnas.config import parse_config
 from pocketnas.launch import place_from_environment
+from pocketnas.space_costs import costs_of
 from pocketnas_base.errors import InputError
+from search.derive import latency_range
 from search.network import load_weights
 from search.ranks import Ranks
+from search.space import load_space
 
 TORCHRUN = {
     "RANK": "3",
@@ -85,7 +90,7 @@ def test_torchrun_is_recognised(monkeypatch: pytest.MonkeyPatch) -> None:
         (("run", "CONFIG"), "a whole run"),
         (("search", "CONFIG"), "beginning a run"),
         (("search", "RUN", "--table", "pixel1"), "--table"),
-        (("search", "RUN", "--targets", "1"), "search --targets"),
+        (("search", "RUN", "--targets", "1", "--by", "probabilities"), "search --targets --by probabilities"),
         (("search", "compare", "RUN"), "search compare"),
         (("export", "RUN"), "stage export"),
     ],
@@ -100,7 +105,7 @@ def test_what_is_the_work_of_one_process_is_refused_under_torchrun(
         monkeypatch.setenv(name, value)
     line = refused(*(places.get(word, word) for word in words), *(("--runs", tmp_path) if words[0] == "run" else ()))
     assert what in line
-    assert "torchrun is for: pocketnas search RUN_DIR and pocketnas train RUN_DIR" in line
+    assert "torchrun is for: pocketnas search RUN_DIR, with or without --targets, and pocketnas train RUN_DIR" in line
 
 
 @pytest.mark.slow
@@ -135,6 +140,36 @@ def test_torchrun_starts_what_is_one_search(tmp_path: Path) -> None:
     for name in ("fingerprint", "chosen", "probabilities", "curve"):
         assert one[name] == two[name]
     assert not list((by_torchrun / "search").glob(".*"))
+
+
+@pytest.mark.slow
+def test_several_targets_of_two_ranks_are_those_of_one(tmp_path: Path) -> None:
+    """By one process, by two that a key of the configuration starts, and by two that torchrun starts."""
+    whole = begun(tmp_path / "whole", CONFIG)
+    cheapest_ms, dearest_ms = latency_range(
+        costs_of(load_table(whole / "table.parquet"), load_space(str(whole / "space.toml")))
+    )
+    asked = ("--targets", f"{(cheapest_ms + dearest_ms) / 2:.6f},{dearest_ms:.6f}", "--json")
+    chosen, supernets = [], []
+    for name, count in (("one", 1), ("key", 2), ("torchrun", 1)):
+        run = tmp_path / name
+        shutil.copytree(whole, run)
+        text = (run / "config.toml").read_text()
+        (run / "config.toml").write_text(text.replace("host_threads = 1", f"host_threads = 1\nranks = {count}"))
+        if name == "torchrun":
+            command = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "pocketnas")
+            process = started(*command, "search", run, *asked)
+            _, err = process.communicate()
+            assert process.returncode == 0, err
+        else:
+            assert (done := program("search", run, *asked)).returncode == 0, done.stderr
+        (front,) = json.loads((run / "targets" / "fronts.json").read_text())["fronts"]
+        chosen.append([(network["macs"], network["latency_ms"]) for network in front["networks"]])
+        supernets.append(load_weights(run / "targets" / "one_shot.safetensors"))
+    assert chosen[0] == chosen[1] == chosen[2]
+    one, by_key, by_torchrun = supernets
+    assert all((one[name] - by_key[name]).abs().max() < 1e-3 for name in one)
+    assert all(by_key[name].equal(by_torchrun[name]) for name in one)
 
 
 @pytest.mark.slow

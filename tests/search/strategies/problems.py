@@ -38,7 +38,8 @@ EACH = TrainEachSettings(candidates=4, recipe=RECIPE, per_update=2)
 
 
 def problem(data: ImageData, **changes: Any) -> Problem:
-    return replace(Problem(SPACE, COSTS, TARGET_MS, data, holdout=100, batch_size=16, seed=3), **changes)
+    given = Problem(space=SPACE, costs=COSTS, target_ms=TARGET_MS, data=data, holdout=100, batch_size=16, seed=3)
+    return replace(given, **changes)
 
 
 def new_proxyless(asked: Problem) -> Proxyless:

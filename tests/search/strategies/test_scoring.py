@@ -81,7 +81,7 @@ def test_every_candidate_of_an_edge_is_trained_equally_often(fashion: ImageData)
     one_shot = OneShot(problem(fashion), ONE_SHOT)
     counts = [len(edge.candidates) for edge in SPACE.edges]
     laps = 3 * max(counts) * min(counts)
-    drawn = [one_shot._paths.path(number, one_shot._uniform) for number in range(laps)]
+    drawn = [one_shot.training._paths.path(number, one_shot.training._uniform) for number in range(laps)]
     for edge, count in enumerate(counts):
         times = [sum(path[edge] == index for path in drawn) for index in range(count)]
         assert max(times) - min(times) <= 1
