@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from real_images import fashion_mnist
 from tiny_search import COSTS, SPACE
 from torch import Tensor
 
@@ -16,7 +17,6 @@ from search.augment import Augmentation
 from search.averaging import WeightAverage
 from search.data.batches import TrainingBatches
 from search.data.dataset import ImageData, split
-from search.data.load import load_data
 from search.distillation import Teacher
 from search.loop import SteppedJob, run_steps
 from search.network import Network, load_weights, save_weights
@@ -91,15 +91,8 @@ def new_job(scenario: str, data: ImageData, ranks: Ranks, batches: type[Training
 
 
 def few_images() -> ImageData:
-    """The first 1,000 training and 100 test images of Fashion-MNIST. Raises DataError where they are not to be had."""
-    data = load_data("fashion-mnist", resolution=28, channels=1, classes=10)
-    return dataclasses.replace(
-        data,
-        train_images=data.train_images[:1000].clone(),
-        train_labels=data.train_labels[:1000].clone(),
-        test_images=data.test_images[:100].clone(),
-        test_labels=data.test_labels[:100].clone(),
-    )
+    """The first 1,000 training and 100 test images of Fashion-MNIST."""
+    return fashion_mnist(1000, 100)
 
 
 def in_float64(job: SteppedJob) -> SteppedJob:

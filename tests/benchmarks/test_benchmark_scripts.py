@@ -7,9 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from pocketnas_base.errors import DataError
-from search.data.fashion_mnist import load_fashion_mnist
+from real_images import need_fashion_mnist
 
 ROOT = Path(__file__).parents[2]
 
@@ -18,13 +16,6 @@ def called(*words: str | Path) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, *map(str, words)]
     environ = os.environ | {"PYTHONPATH": str(ROOT)}
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=300, env=environ)
-
-
-def load_fashion_mnist_or_skip() -> None:
-    try:
-        load_fashion_mnist()
-    except DataError as error:
-        pytest.skip(f"Fashion-MNIST is not to be had here: {error}")
 
 
 @pytest.mark.slow
@@ -105,7 +96,7 @@ def test_a_setting_that_a_search_does_not_know_or_heed_is_one_line(
 
 @pytest.mark.slow
 def test_variations_of_a_search_are_held_against_chance_and_finished_pieces_are_kept(tmp_path: Path) -> None:
-    load_fashion_mnist_or_skip()
+    need_fashion_mnist()
     words = ("--out", tmp_path / "pieces", "--quick", "--seeds", "1", "--networks", "3", "--jobs", "2",
              "--vary", "arch_learning_rate=0.01,warmup_paths=fair", "--json", tmp_path / "f.json")  # fmt: skip
     done = called("benchmarks/search_settings.py", *words)

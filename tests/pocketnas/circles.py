@@ -4,10 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
-from pocketnas_base.errors import DataError
-from search.data.load import load_data
+from real_images import need_fashion_mnist
 
 _CONFIG = """
 name = "NAME"
@@ -61,10 +58,7 @@ def write_config(
 ) -> Path:
     """The configuration NAME.toml in `folder`; skips the test where there are no images. where: of the device, lines at
     the top. calibration: networks; None leaves them to the run. export: lines of its section."""
-    try:
-        load_data("fashion-mnist", resolution=28, channels=1, classes=10)
-    except DataError as error:
-        pytest.skip(f"Fashion-MNIST is not to be had here: {error}")
+    need_fashion_mnist()
     text = _CONFIG if calibration is None else _CONFIG.replace("[search]", f"calibration = {calibration}\n\n[search]")
     for word, value in (
         ("NAME", name),

@@ -7,10 +7,9 @@ import time
 from pathlib import Path
 
 import pytest
+from real_images import need_fashion_mnist
 
 from pocketnas.searches.names import SEARCHES
-from pocketnas_base.errors import DataError
-from search.data.fashion_mnist import load_fashion_mnist
 
 ROOT = Path(__file__).parents[2]
 
@@ -18,10 +17,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
 def test_the_quick_headline_goes_on_after_a_kill_and_has_every_figure(tmp_path: Path) -> None:
-    try:
-        load_fashion_mnist()
-    except DataError as error:
-        pytest.skip(f"Fashion-MNIST is not to be had here: {error}")
+    need_fashion_mnist()
     words = [sys.executable, "benchmarks/headline.py", "--quick", "--seeds", "2", "--jobs", "2",
              "--folder", str(tmp_path / "run"), "--json", str(tmp_path / "figures.json")]  # fmt: skip
     first = subprocess.Popen(words, cwd=ROOT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)

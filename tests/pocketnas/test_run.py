@@ -5,7 +5,6 @@ import os
 import random
 import shutil
 import signal
-import struct
 import subprocess
 import sys
 import time
@@ -14,13 +13,13 @@ from pathlib import Path
 
 import psutil
 import pytest
+from real_images import put_fashion_mnist
 from sample_tables import table_info
 
 from latency.opspec import EMPTY
 from latency.table import LatencyTable, TableRow
 from pocketnas.commands.run import run_config
-from pocketnas_base.errors import DataError, InputError
-from search.data.load import load_data
+from pocketnas_base.errors import InputError
 from search.space import load_space
 from search.zoo import mobilenet_v2_family
 
@@ -90,23 +89,6 @@ def put_table(path: Path) -> None:
     LatencyTable(info, rows).save(path)
 
 
-def put_images(folder: Path) -> Path:
-    """The first 2,000 training and 300 test images of Fashion-MNIST, in files of its form."""
-    try:
-        data = load_data("fashion-mnist", resolution=28, channels=1, classes=10)
-    except DataError as error:
-        pytest.skip(f"Fashion-MNIST is not to be had here: {error}")
-    folder.mkdir()
-    for name, count, images, labels in (
-        ("train", 2000, data.train_images, data.train_labels),
-        ("t10k", 300, data.test_images, data.test_labels),
-    ):
-        pixels, classes = images[:count].numpy().tobytes(), bytes(labels[:count].tolist())
-        (folder / f"{name}-images-idx3-ubyte").write_bytes(struct.pack(">4I", 0x0803, count, 28, 28) + pixels)
-        (folder / f"{name}-labels-idx1-ubyte").write_bytes(struct.pack(">2I", 0x0801, count) + classes)
-    return folder
-
-
 def put_run(run: Path, images: Path) -> Path:
     """A run whose table is measured and whose baseline is chosen."""
     run.mkdir(parents=True)
@@ -120,7 +102,7 @@ def put_run(run: Path, images: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return put_images(tmp_path_factory.mktemp("data") / "images")
+    return put_fashion_mnist(tmp_path_factory.mktemp("data") / "images", 2000, 300)
 
 
 @pytest.fixture(scope="module")

@@ -1,20 +1,18 @@
 """The stage `search` as a user meets it: where a run lands, what it refuses beforehand, what it leaves behind."""
 
 import json
-import struct
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from command_line import program
+from real_images import put_fashion_mnist
 from sample_tables import measured_table
 
 from latency.predict import CostModel
 from latency.table import LatencyTable
 from pocketnas.space_costs import costs_of
-from pocketnas_base.errors import DataError
-from search.data.load import load_data
 from search.derive import latency_range
 from search.searched_supernet import load_supernet
 from search.space import load_space
@@ -46,21 +44,7 @@ batch_size = 8
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A few hundred real images, in files of Fashion-MNIST's form."""
-    try:
-        data = load_data("fashion-mnist", resolution=28, channels=1, classes=10)
-    except DataError as error:
-        pytest.skip(f"Fashion-MNIST is not to be had here: {error}")
-    folder = tmp_path_factory.mktemp("images")
-    for name, pixels, labels in (
-        ("train", data.train_images[:400], data.train_labels[:400]),
-        ("t10k", data.test_images[:60], data.test_labels[:60]),
-    ):
-        count = len(labels)
-        head = struct.pack(">4I", 0x0803, count, 28, 28)
-        (folder / f"{name}-images-idx3-ubyte").write_bytes(head + pixels.numpy().tobytes())
-        head = struct.pack(">2I", 0x0801, count)
-        (folder / f"{name}-labels-idx1-ubyte").write_bytes(head + bytes(labels.tolist()))
-    return folder
+    return put_fashion_mnist(tmp_path_factory.mktemp("of-images") / "images", 400, 60)
 
 
 @pytest.fixture(scope="module")

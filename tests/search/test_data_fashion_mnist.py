@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from real_images import need_fashion_mnist
 
 from pocketnas_base.errors import DataError
 from search.data.cache import cache_dir
@@ -22,10 +23,7 @@ from search.data.fashion_mnist import DEBIAN_FOLDER, DEBIAN_PACKAGE, PARTS, load
 @pytest.fixture(scope="module")
 def genuine() -> Path:
     """A folder with the four real files."""
-    try:
-        load_fashion_mnist()
-    except DataError as error:
-        pytest.skip(f"Fashion-MNIST is not to be had here: {error}")
+    need_fashion_mnist()
     folders = (cache_dir() / "fashion-mnist", DEBIAN_FOLDER)
     return next(folder for folder in folders if (folder / f"{PARTS[0].file}.gz").is_file())
 

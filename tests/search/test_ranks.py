@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 import torch
+from real_images import need_fashion_mnist
 from spread_work import SCENARIOS, few_images, kept, run_on
 from torch import Tensor
 
-from pocketnas_base.errors import DataError, InputError
+from pocketnas_base.errors import InputError
 from search.data.batches import TrainingBatches
 from search.ranks import ALONE, Ranks
 
@@ -19,10 +20,7 @@ EXACT = 1e-10
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
     """Where one rank and two left what they came to."""
-    try:
-        few_images()
-    except DataError as error:
-        pytest.skip(f"Fashion-MNIST is not to be had here: {error}")
+    need_fashion_mnist()
     folders = {size: tmp_path_factory.mktemp(f"{size}-ranks") for size in (1, 2)}
     for size, folder in folders.items():
         run_on(size, folder, SCENARIOS)
