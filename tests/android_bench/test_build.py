@@ -22,6 +22,7 @@ def test_second_build_is_found_in_the_cache(tflite_runner: Runner) -> None:
     assert again.path.stat().st_mtime_ns == before
 
 
+@pytest.mark.slow
 def test_concurrent_builds_do_not_disturb_each_other(tmp_path: Path) -> None:
     code = "from android_bench.runner.build import build_runner; print(build_runner('tflite').path)"
     environment = os.environ | {"POCKETNAS_CACHE": str(tmp_path)}

@@ -92,6 +92,7 @@ def test_bundle_holds_the_users_libraries_and_needs_no_loader(
     assert row.output_error < 1e-6
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("prebuilt")
 def test_other_libraries_make_another_bundle(libraries: Path) -> None:
     first = build_bundle("tflite", host_abi(), libraries=libraries)

@@ -117,6 +117,7 @@ def test_int8_copies_are_written_byte_for_byte_as_the_exporter_makes_them(op: Op
     assert written == exported_int8(SideBySide(modules), image)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("runtime", ["tflite", "executorch"])
 def test_caches_of_copies_lie_apart(runtime: Runtime, tmp_path: Path) -> None:
     op = OPS[-1]

@@ -96,6 +96,7 @@ def test_int8_is_integer_from_end_to_end_and_fp16_half_as_large(exported: tuple[
     assert len(graph.tensors[convolution.inputs[1]].quantization.scale) == 16
 
 
+@pytest.mark.slow
 def test_int8_ranges_are_those_that_relu6_leaves(subject: Subject, tmp_path: Path) -> None:
     """What a ReLU6 clips would otherwise take most of the 256 steps."""
     network = other()
@@ -122,6 +123,7 @@ def test_labels_and_normalisation_are_inside_the_tflite_file(exported: tuple[Pat
             assert b"Apache-2.0" in metadata
 
 
+@pytest.mark.slow
 def test_files_of_pixels_normalise_by_themselves_and_give_probabilities(
     subject: Subject, of_pixels: tuple[Path, list[ExportedFile]]
 ) -> None:
@@ -161,6 +163,7 @@ class Doubled(Other):
         return 2 * super().forward(images)
 
 
+@pytest.mark.slow
 def test_a_module_whose_code_changed_is_exported_again(
     subject: Subject, exported: tuple[Path, list[ExportedFile]], tmp_path: Path
 ) -> None:
@@ -177,6 +180,7 @@ def test_a_module_whose_code_changed_is_exported_again(
     assert made.parity.passed
 
 
+@pytest.mark.slow
 def test_int8_of_ranges_that_do_not_fit_is_rejected_and_the_others_are_kept(subject: Subject, tmp_path: Path) -> None:
     dark = replace(subject, calibration=torch.zeros(4, 1, 28, 28, dtype=torch.uint8))
     (tmp_path / "other_int8.tflite").write_bytes(b"of an export whose manifest was lost")
@@ -253,6 +257,7 @@ def test_an_operator_that_the_runtime_lacks_is_one_line(
     assert not [path.name for path in tmp_path.iterdir() if path.suffix not in (".json", ".log")]
 
 
+@pytest.mark.slow
 def test_where_one_converter_fails_the_other_runtime_s_files_are_made(
     subject: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -269,6 +274,7 @@ def test_where_one_converter_fails_the_other_runtime_s_files_are_made(
     assert file.outside_delegate is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("before_stem", "message"),
     [

@@ -113,6 +113,7 @@ def test_a_file_that_computes_otherwise_is_rejected_and_kept_with_its_report(
     assert json.loads((tmp_path / "small_fp32.pte.rejected.json").read_text())["passed"] is False
 
 
+@pytest.mark.slow
 def test_a_damaged_manifest_is_reported_and_written_anew_by_the_next_export(
     architecture: Architecture, images: torch.Tensor, tmp_path: Path
 ) -> None:

@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 # In a process of its own, whose most memory is its own. One image seen 3000 times: 452 MB of pixels, 1.8 GB as floats,
 # and none of it in memory until somebody copies it.
 PROGRAM = """
@@ -46,6 +48,7 @@ print(most_memory_mb() - before)
 """
 
 
+@pytest.mark.slow
 def test_a_large_test_set_is_never_whole_in_memory(tmp_path: Path) -> None:
     root = Path(__file__).resolve().parents[2]
     done = subprocess.run(

@@ -61,6 +61,7 @@ def test_a_network_is_written_byte_for_byte_as_the_exporter_makes_it() -> None:
     assert (run(written, image) - expected).abs().max() <= 1e-5 * expected.abs().max()
 
 
+@pytest.mark.slow
 def test_an_int8_network_is_written_byte_for_byte_as_the_exporter_makes_it() -> None:
     modules, image = mixed_modules(), image_of_mixed()
     numbers = quantised(MIXED.ops, modules, image, integer_surface=False)

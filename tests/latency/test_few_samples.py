@@ -86,6 +86,7 @@ def test_the_step_of_a_clock_is_read_from_the_readings() -> None:
     assert reading_step_ms(np.array([7.3, 7.3, 7.3])) == 0.0
 
 
+@pytest.mark.slow
 def test_a_known_phone_helps_where_ten_nets_are_few() -> None:
     known_cells = random_cells(400, seed=4)
     known = fit(encoded(known_cells), usual_ms(known_cells, OTHER_COST_MS, base=5.0))

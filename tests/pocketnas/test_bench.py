@@ -111,6 +111,7 @@ def test_int8_model_is_said_to_be_int8(bench: Bench, tmp_path: Path) -> None:
     assert result["samples"] > 0
 
 
+@pytest.mark.slow
 def test_operators_are_listed_apart_from_the_latency(bench: Bench, models: list[Path]) -> None:
     (result,) = results(bench(models[0], "-d", "local", "--processes", 1, "--profile", "--json"))
     assert result["profile"]["operators"]
@@ -167,6 +168,7 @@ def test_unfit_phone_is_refused_and_measured_when_that_is_tolerated(
     assert set(result["tolerated"]) - {"drift"} == {"battery-low"}
 
 
+@pytest.mark.slow
 def test_one_phone_that_fails_does_not_stop_the_others(
     bench: Bench, models: list[Path], start_phone: Callable[..., Lookalike]
 ) -> None:

@@ -57,6 +57,7 @@ def test_the_hand_made_net_has_no_more_gates_than_it_must(space: SearchSpace) ->
     assert [op.choice for op in chosen] == ["mb6_3x3"] * 2 + ["mb6_3x3_se0.25"] * 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
 @pytest.mark.parametrize("runtime", RUNTIMES)
 def test_our_runner_finds_one_operator_of_each_kind_right(

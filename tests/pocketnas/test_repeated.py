@@ -144,6 +144,7 @@ def test_witnesses_of_a_table_are_operators_that_were_measured_as_they_are() -> 
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("runtime", ["tflite", "executorch"])
 def test_with_a_coarse_clock_the_slope_recovers_what_a_plain_row_loses(
     runtime: Runtime, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

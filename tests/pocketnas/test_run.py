@@ -183,6 +183,7 @@ def workers_of(process: "subprocess.Popen[str]") -> list[psutil.Process]:
     return [child for child in children if "spawn_main" in " ".join(child.cmdline())]
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_both_trainings_and_leaves_no_process_behind(searched: Path) -> None:
     config = searched / "config.toml"
     config.write_text(config.read_text().replace("steps = 40", "steps = 100000"))
@@ -227,6 +228,7 @@ def test_a_search_on_a_full_disk_says_so_and_goes_on_when_there_is_room(
     assert_same(run, finished, SEARCHED)
 
 
+@pytest.mark.slow
 def test_a_training_on_a_full_disk_says_so_and_goes_on_when_there_is_room(
     finished: Path, searched: Path, small_disk: Path
 ) -> None:

@@ -210,6 +210,7 @@ def call(adb_server: AdbServer, tmp_path_factory: pytest.TempPathFactory) -> Cal
     return Caller.beside(adb_server, tmp_path_factory.getbasetemp() / "cache")
 
 
+@pytest.mark.slow
 def test_several_settings_on_several_devices_side_by_side(
     call: Caller, phone: Lookalike, mini: Path, tmp_path: Path
 ) -> None:

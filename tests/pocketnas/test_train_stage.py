@@ -112,6 +112,7 @@ def trained(directory: RunDirectory) -> list[float]:
     return [training_record(context, role)["top1"] for role in ("derived", "baseline")]
 
 
+@pytest.mark.slow
 def test_both_networks_learn_from_a_teacher_with_everything_switched_on() -> None:
     plain = trained(run_of("teacher", CONFIG + "[train.augmentation]\nflip = false\n"))
     assert min(plain) > 60
@@ -125,6 +126,7 @@ def test_both_networks_learn_from_a_teacher_with_everything_switched_on() -> Non
     assert not torch.equal(next(network.parameters()), next(other.parameters()))
 
 
+@pytest.mark.slow
 def test_the_curves_of_both_trainings_are_written_as_scalars() -> None:
     directory = run_of("curves", CONFIG.replace("steps = 150", "steps = 5"))
     train.run(context := RunContext(directory))
