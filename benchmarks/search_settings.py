@@ -38,7 +38,7 @@ from latency.predict import CostModel
 from pocketnas.children import end_with_parent
 from pocketnas.config import RunConfig, builtin_config, load_config
 from pocketnas.space_costs import costs_of
-from pocketnas.stages.search import proxyless_search
+from pocketnas.stages.search import proxyless_search, target_of
 from pocketnas.stages.training import training_settings
 from pocketnas_base.errors import InputError, PocketNASError
 from pocketnas_base.validation import fault_of
@@ -46,7 +46,6 @@ from search.accelerator import torch_device
 from search.architecture import assemble
 from search.data.load import load_data
 from search.derive import derive_at
-from search.hand_made import hand_made_choices
 from search.layout import Space
 from search.path_order import WarmupPaths
 from search.space import load_space
@@ -77,6 +76,9 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.networks < 3:
         parser.error(f"--networks must be at least 3, not {arguments.networks}: they are ranked")
+    for name in ("seeds", "train_steps", "jobs"):
+        if (given := getattr(arguments, name)) is not None and given < 1:
+            parser.error(f"--{name.replace('_', '-')} must be at least 1, not {given}")
     try:
         bench = prepare(arguments)
         ways = [way for way in get_args(WarmupPaths) if way != bench.config.search.warmup_paths]
@@ -142,13 +144,10 @@ def prepare(arguments: argparse.Namespace) -> Bench:
         costs = CostModel(0.1, tuple(tuple(op.macs / 1e7 for op in edge.candidates) for edge in space.edges))
     else:
         costs = costs_of(load_table(arguments.table), space)
-    target_ms = config.search.target_ms
-    if target_ms is None:
-        assert config.search.target_ratio is not None  # one of the two is given
-        target_ms = config.search.target_ratio * costs.latency_ms(hand_made_choices(space))
+    target_ms = target_of(config.search, space, costs)
     sampler = WindowSampler(costs, (1 - WINDOW) * target_ms, target_ms)
     networks = tuple(sampler.draw(number) for number in range(arguments.networks))
-    train_steps = (arguments.train_steps or config.train.steps) // share
+    train_steps = max(1, (arguments.train_steps or config.train.steps) // share)
     return Bench(config, space, costs, target_ms, networks, train_steps, arguments.out)
 
 
@@ -276,4 +275,7 @@ def show(figures: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except PocketNASError as error:
+        raise SystemExit(f"search_settings: {error}") from None

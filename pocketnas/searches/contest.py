@@ -51,7 +51,8 @@ class Contest:
         self.context, self.folder = context, context.directory.path / "compare"
         self.table = context.table()
         self.costs = context.costs(self.table)
-        target_ms, limit_ms = target_of(context, self.costs), limit_of(context)
+        target_ms = target_of(context.config.search, context.space, self.costs)
+        limit_ms = limit_of(context)
         self.target_ms = target_ms if limit_ms is None else min(target_ms, limit_ms)
 
     def entries(self, methods: Sequence[Method], seeds: Sequence[int]) -> Iterator[Entry]:

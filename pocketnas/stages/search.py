@@ -34,7 +34,7 @@ def run(context: RunContext) -> str:
     config, space, directory = context.config.search, context.space, context.directory
     table = context.table()
     costs = context.costs(table)
-    target_ms, max_ms = target_of(context, costs), limit_of(context)
+    target_ms, max_ms = target_of(config, space, costs), limit_of(context)
     check_before(context, costs, target_ms, max_ms)
     keep_limit(context)
     scalars = scalars_of(context.config.search, directory.search / "tensorboard")
@@ -104,7 +104,7 @@ def _searched(
 
     context.limit_threads(ranks)
     costs, data = context.costs(context.table()), context.data(progress)
-    target_ms = target_of(context, costs)
+    target_ms = target_of(context.config.search, context.space, costs)
     job = proxyless_search(context.config, context.space, costs, data, target_ms, context.config.seed, ranks)
     checkpoint = context.directory.search / "checkpoint.safetensors"
     return job, run_steps(job, checkpoint, progress, "steps", scalars, ranks)
@@ -209,10 +209,9 @@ def _kept_limit(value: object, source: str) -> float:
     return float(limit)
 
 
-def target_of(context: RunContext, costs: CostModel) -> float:
+def target_of(config: SearchConfig, space: Space, costs: CostModel) -> float:
     """The target in ms: as given, or a share of what the space's hand-made net is predicted to take."""
-    config = context.config.search
     if config.target_ms is not None:
         return config.target_ms
     assert config.target_ratio is not None
-    return config.target_ratio * costs.latency_ms(hand_made_choices(context.space))
+    return config.target_ratio * costs.latency_ms(hand_made_choices(space))

@@ -94,6 +94,13 @@ def test_a_setting_that_a_search_does_not_know_or_heed_is_one_line(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("option", ["--seeds", "--train-steps", "--jobs"])
+def test_nothing_to_do_is_one_line(tmp_path: Path, option: str) -> None:
+    done = called("benchmarks/search_settings.py", "--out", tmp_path, option, "0")
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].endswith(f"error: {option} must be at least 1, not 0")
+
+
 @pytest.mark.slow
 def test_variations_of_a_search_are_held_against_chance_and_finished_pieces_are_kept(tmp_path: Path) -> None:
     need_fashion_mnist()
