@@ -1,10 +1,11 @@
 """What a search's settings are worth: how well its supernet ranks networks, and how good a network it derives.
 
-Networks are drawn at random, evenly, among those predicted at the target, and each is trained by itself: so good is
-what chance finds. For every variation and every seed a ProxylessNAS search is run. After its warm-up those networks are
-scored with the supernet's weights (batch norm recalibrated, held-out images), and the scores are held against what they
-came to by themselves; in the end it derives a network at the target, which is trained in the same way. Costs are a
-table's, or, without one, proportional to multiply-accumulates.
+Networks are drawn at random, evenly, among those predicted at the target, and each is trained by itself, with several
+seeds: so good is what chance finds, and so far do two trainings of the same networks agree. For every variation and
+every seed a ProxylessNAS search is run. After its warm-up those networks are scored with the supernet's weights (batch
+norm recalibrated, held-out images), and the scores are held against what they came to by themselves on average; in the
+end it derives a network at the target, which is trained in the same way. Costs are a table's, or, without one,
+proportional to multiply-accumulates.
 
     python benchmarks/search_settings.py --out DIR      the ways of warmup_paths, on the demo's configuration
     python benchmarks/search_settings.py --out DIR --config benchmarks/headline_fashion_mnist.toml --jobs 2 \\
@@ -23,7 +24,7 @@ import tomllib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import repeat
+from itertools import combinations
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, get_args
@@ -67,7 +68,8 @@ def main() -> None:
     parser.add_argument("--config", type=Path, help="whose [search], [train] and images; left out, the demo's")
     parser.add_argument("--vary", action="append", metavar="KEY=VALUE[,KEY=VALUE]", help="of [search]; several times")
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--networks", type=int, default=16, help="drawn at random, each trained by itself once")
+    parser.add_argument("--networks", type=int, default=16, help="drawn at random, each trained by itself")
+    parser.add_argument("--trainings", type=int, default=2, help="of every network, each with another seed")
     parser.add_argument("--train-steps", type=int, help="of each network trained by itself; left out, [train]'s")
     parser.add_argument("--table", help="a latency table of the space; left out, work stands for time")
     parser.add_argument("--jobs", type=int, default=1, help="pieces side by side")
@@ -76,6 +78,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.networks < 3:
         parser.error(f"--networks must be at least 3, not {arguments.networks}: they are ranked")
+    if arguments.trainings < 2:
+        parser.error(f"--trainings must be at least 2, not {arguments.trainings}: they are held against each other")
     for name in ("seeds", "train_steps", "jobs"):
         if (given := getattr(arguments, name)) is not None and given < 1:
             parser.error(f"--{name.replace('_', '-')} must be at least 1, not {given}")
@@ -87,15 +91,23 @@ def main() -> None:
         parser.error(str(error))
     arguments.out.mkdir(parents=True, exist_ok=True)
     with ProcessPoolExecutor(arguments.jobs, mp_context=get_context("spawn"), initializer=end_with_parent) as pool:
-        chance = list(pool.map(trained_accuracy, repeat(bench), bench.networks, repeat(0)))
+        training = [
+            [pool.submit(trained_accuracy, bench, choices, seed) for choices in bench.networks]
+            for seed in range(bench.trainings)
+        ]
         begun = {
-            name: [pool.submit(search_once, bench, config, seed, chance) for seed in range(arguments.seeds)]
+            name: [pool.submit(search_once, bench, config, seed) for seed in range(arguments.seeds)]
             for name, config in variations.items()
         }
+        alone = [[each.result() for each in of_one_seed] for of_one_seed in training]
+        means = [statistics.fmean(of_one_network) for of_one_network in zip(*alone, strict=True)]
         figures = {
             "target_ms": bench.target_ms,
-            "chance": summary_of(chance),
-            "variations": {name: summarise([each.result() for each in found]) for name, found in begun.items()},
+            "chance": summary_of(means) | {"agreement": agreement(alone)},
+            "variations": {
+                name: summarise([judged(bench, each.result(), means) for each in found])
+                for name, found in begun.items()
+            },
         }
     show(figures)
     if arguments.json:
@@ -104,7 +116,7 @@ def main() -> None:
 
 @dataclass(frozen=True)
 class Bench:
-    """What all pieces share. networks: choices of those drawn at random."""
+    """What all pieces share. networks: choices of those drawn at random. trainings: of every network by itself."""
 
     config: RunConfig
     space: Space
@@ -112,6 +124,7 @@ class Bench:
     target_ms: float
     networks: tuple[tuple[int, ...], ...]
     train_steps: int
+    trainings: int
     out: Path
 
     def problem(self, seed: int) -> Problem:
@@ -148,7 +161,7 @@ def prepare(arguments: argparse.Namespace) -> Bench:
     sampler = WindowSampler(costs, (1 - WINDOW) * target_ms, target_ms)
     networks = tuple(sampler.draw(number) for number in range(arguments.networks))
     train_steps = max(1, (arguments.train_steps or config.train.steps) // share)
-    return Bench(config, space, costs, target_ms, networks, train_steps, arguments.out)
+    return Bench(config, space, costs, target_ms, networks, train_steps, arguments.trainings, arguments.out)
 
 
 def varied(config: RunConfig, variations: Sequence[str]) -> dict[str, RunConfig]:
@@ -176,14 +189,16 @@ def _pair(text: str) -> tuple[str, object]:
         return key.strip(), value.strip()
 
 
-def search_once(bench: Bench, config: RunConfig, seed: int, chance: Sequence[float]) -> dict[str, float]:
-    """One search: rank correlation after its warm-up, and the network that it derives."""
+def search_once(bench: Bench, config: RunConfig, seed: int) -> dict[str, Any]:
+    """One search: the networks' scores after its warm-up, and the network that it derives, trained."""
     torch.set_num_threads(1)
-    asked = [config.search.model_dump_json(), bench.networks, chance]
-    return piece(bench, f"search-{seed}", asked, lambda: _search_once(bench, config, seed, chance))
+    asked = [config.search.model_dump_json(), bench.networks]
+    found = piece(bench, f"search-{seed}", asked, lambda: _search_once(bench, config, seed))
+    alone = [trained_accuracy(bench, found["derived"], seed) for seed in range(bench.trainings)]
+    return found | {"derived_accuracy": statistics.fmean(alone)}
 
 
-def _search_once(bench: Bench, config: RunConfig, seed: int, chance: Sequence[float]) -> dict[str, float]:
+def _search_once(bench: Bench, config: RunConfig, seed: int) -> dict[str, Any]:
     problem, costs = bench.problem(seed), bench.costs
     scorer = Scorer(problem, recalibration_images=RECALIBRATION_IMAGES, scoring_images=SCORED_IMAGES)
     job = proxyless_search(config, bench.space, costs, problem.data, bench.target_ms, seed)
@@ -192,17 +207,34 @@ def _search_once(bench: Bench, config: RunConfig, seed: int, chance: Sequence[fl
     scores = [scorer.score(job.supernet, path) for path in bench.networks]
     for number in range(config.search.warmup_steps, job.total_steps):
         job.step(number)
-    derived = tuple(derive_at(job.probabilities(), costs, bench.target_ms, bench.target_ms))
-    zeros = [zeros_of(bench.space, path) for path in bench.networks]
     return {
-        "spearman": float(spearmanr(scores, chance).statistic),
-        "score_minus_alone_per_zero": slope(zeros, [s - a for s, a in zip(scores, chance, strict=True)]),
+        "scores": scores,
         "expected_over_target": float(job.expected.of(job.architecture_parameters.probabilities().detach()))
         / bench.target_ms,
         "entropy": job.architecture_parameters.entropy(),
-        "zeros": zeros_of(bench.space, derived),
-        "derived_accuracy": trained_accuracy(bench, derived, seed),
+        "derived": derive_at(job.probabilities(), costs, bench.target_ms, bench.target_ms),
     }
+
+
+def judged(bench: Bench, found: dict[str, Any], alone: Sequence[float]) -> dict[str, float]:
+    """A search's figures. alone: what the networks drawn at random came to by themselves."""
+    scores, zeros = found["scores"], [zeros_of(bench.space, path) for path in bench.networks]
+    return {
+        "spearman": float(spearmanr(scores, alone).statistic),
+        "score_minus_alone_per_zero": slope(zeros, [s - a for s, a in zip(scores, alone, strict=True)]),
+        "expected_over_target": found["expected_over_target"],
+        "entropy": found["entropy"],
+        "zeros": zeros_of(bench.space, found["derived"]),
+        "derived_accuracy": found["derived_accuracy"],
+    }
+
+
+def agreement(alone: Sequence[Sequence[float]]) -> float:
+    """How far trainings with two seeds rank the same networks alike: Spearman's coefficient, mean over pairs of seeds.
+
+    alone: [seed][network]. No score can be expected to agree with such trainings much better than they do.
+    """
+    return statistics.fmean(float(spearmanr(one, other).statistic) for one, other in combinations(alone, 2))
 
 
 def trained_accuracy(bench: Bench, choices: Sequence[int], seed: int) -> float:
@@ -225,10 +257,10 @@ def trained_accuracy(bench: Bench, choices: Sequence[int], seed: int) -> float:
         return {"accuracy": top1(logits_of(job.finished(), images, batches.normalisation), labels)}
 
     asked = [bench.config.train.model_dump_json(), list(choices)]
-    return piece(bench, f"trained-{seed}", asked, train)["accuracy"]
+    return float(piece(bench, f"trained-{seed}", asked, train)["accuracy"])
 
 
-def piece(bench: Bench, name: str, asked: object, work: Callable[[], dict[str, float]]) -> dict[str, float]:
+def piece(bench: Bench, name: str, asked: object, work: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """Done once, then read. asked: what it depends on beside space, costs, target, images and length of training."""
     whole = [bench.space.fingerprint, bench.costs.candidate_ms, bench.costs.fixed_ms, bench.target_ms]
     whole += [bench.config.data.model_dump_json(), bench.train_steps, asked]
@@ -237,7 +269,7 @@ def piece(bench: Bench, name: str, asked: object, work: Callable[[], dict[str, f
         found = work()
         path.write_text(json.dumps(found) + "\n")
         print(f"{path.stem}: {found}", flush=True)
-    read: dict[str, float] = json.loads(path.read_text())
+    read: dict[str, Any] = json.loads(path.read_text())
     return read
 
 
@@ -268,6 +300,7 @@ def show(figures: dict[str, Any]) -> None:
     chance = figures["chance"]
     print(f"networks drawn at random at {figures['target_ms']:.4g} ms, trained by themselves: ", end="")
     print(f"{chance['mean']:.2f} % on average, {min(chance['each']):.2f} to {max(chance['each']):.2f}")
+    print(f"two trainings rank those alike: Spearman {chance['agreement']:.2f}")
     for variation, found in figures["variations"].items():
         print(f"\n{variation}")
         for name, of in found.items():

@@ -101,6 +101,13 @@ def test_nothing_to_do_is_one_line(tmp_path: Path, option: str) -> None:
     assert done.stderr.splitlines()[-1].endswith(f"error: {option} must be at least 1, not 0")
 
 
+def test_one_training_of_each_network_says_nothing_of_noise(tmp_path: Path) -> None:
+    done = called("benchmarks/search_settings.py", "--out", tmp_path, "--trainings", "1")
+    assert done.returncode == 2
+    told = "error: --trainings must be at least 2, not 1: they are held against each other"
+    assert done.stderr.splitlines()[-1].endswith(told)
+
+
 @pytest.mark.slow
 def test_variations_of_a_search_are_held_against_chance_and_finished_pieces_are_kept(tmp_path: Path) -> None:
     need_fashion_mnist()
@@ -110,6 +117,7 @@ def test_variations_of_a_search_are_held_against_chance_and_finished_pieces_are_
     assert done.returncode == 0, done.stderr
     figures = json.loads((tmp_path / "f.json").read_text())
     assert len(figures["chance"]["each"]) == 3
+    assert -1 <= figures["chance"]["agreement"] <= 1
     assert list(figures["variations"]) == ["as it stands", "arch_learning_rate=0.01,warmup_paths=fair"]
     for found in figures["variations"].values():
         assert 0 < found["derived_accuracy"]["mean"] <= 100
@@ -117,6 +125,7 @@ def test_variations_of_a_search_are_held_against_chance_and_finished_pieces_are_
         assert found["expected_over_target"]["mean"] > 0
     kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "pieces").iterdir()}
     assert sum(path.name.startswith("search-") for path in kept) == 2
+    assert sum(path.name.startswith("trained-1-") for path in kept) >= 3  # every network with a second seed
     again = called("benchmarks/search_settings.py", *words)
     assert again.returncode == 0, again.stderr
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "pieces").iterdir()} == kept
