@@ -22,9 +22,9 @@ import json
 import statistics
 import tomllib
 from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, replace
-from itertools import combinations
+from itertools import chain, combinations
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, get_args
@@ -42,6 +42,7 @@ from pocketnas.space_costs import costs_of
 from pocketnas.stages.search import proxyless_search, target_of
 from pocketnas.stages.training import training_settings
 from pocketnas_base.errors import InputError, PocketNASError
+from pocketnas_base.files import read_json, write_json
 from pocketnas_base.validation import fault_of
 from search.accelerator import torch_device
 from search.architecture import assemble
@@ -91,25 +92,25 @@ def main() -> None:
         parser.error(str(error))
     arguments.out.mkdir(parents=True, exist_ok=True)
     with ProcessPoolExecutor(arguments.jobs, mp_context=get_context("spawn"), initializer=end_with_parent) as pool:
-        training = [
-            [pool.submit(trained_accuracy, bench, choices, seed) for choices in bench.networks]
-            for seed in range(bench.trainings)
-        ]
+        trained: dict[tuple[int, ...], list[Future[float]]] = {}
+
+        def train(choices: tuple[int, ...]) -> None:
+            if choices not in trained:
+                trained[choices] = [
+                    pool.submit(trained_accuracy, bench, choices, seed) for seed in range(bench.trainings)
+                ]
+
+        for choices in bench.networks:
+            train(choices)
         begun = {
             name: [pool.submit(search_once, bench, config, seed) for seed in range(arguments.seeds)]
             for name, config in variations.items()
         }
-        alone = [[each.result() for each in of_one_seed] for of_one_seed in training]
-        means = [statistics.fmean(of_one_network) for of_one_network in zip(*alone, strict=True)]
-        figures = {
-            "target_ms": bench.target_ms,
-            "chance": summary_of(means) | {"agreement": agreement(alone)},
-            "variations": {
-                name: summarise([judged(bench, each.result(), means) for each in found])
-                for name, found in begun.items()
-            },
-        }
-    show(figures)
+        found = {name: [each.result() for each in searches] for name, searches in begun.items()}
+        for search in chain.from_iterable(found.values()):
+            train(tuple(search["derived"]))
+        accuracies = {choices: [each.result() for each in trainings] for choices, trainings in trained.items()}
+    show(figures := figures_of(bench, found, accuracies))
     if arguments.json:
         write_figures(arguments.json, figures)
 
@@ -190,12 +191,10 @@ def _pair(text: str) -> tuple[str, object]:
 
 
 def search_once(bench: Bench, config: RunConfig, seed: int) -> dict[str, Any]:
-    """One search: the networks' scores after its warm-up, and the network that it derives, trained."""
+    """One search: the networks' scores after its warm-up, and the choices that it derives."""
     torch.set_num_threads(1)
     asked = [config.search.model_dump_json(), bench.networks]
-    found = piece(bench, f"search-{seed}", asked, lambda: _search_once(bench, config, seed))
-    alone = [trained_accuracy(bench, found["derived"], seed) for seed in range(bench.trainings)]
-    return found | {"derived_accuracy": statistics.fmean(alone)}
+    return piece(bench, f"search-{seed}", asked, lambda: _search_once(bench, config, seed))
 
 
 def _search_once(bench: Bench, config: RunConfig, seed: int) -> dict[str, Any]:
@@ -214,27 +213,6 @@ def _search_once(bench: Bench, config: RunConfig, seed: int) -> dict[str, Any]:
         "entropy": job.architecture_parameters.entropy(),
         "derived": derive_at(job.probabilities(), costs, bench.target_ms, bench.target_ms),
     }
-
-
-def judged(bench: Bench, found: dict[str, Any], alone: Sequence[float]) -> dict[str, float]:
-    """A search's figures. alone: what the networks drawn at random came to by themselves."""
-    scores, zeros = found["scores"], [zeros_of(bench.space, path) for path in bench.networks]
-    return {
-        "spearman": float(spearmanr(scores, alone).statistic),
-        "score_minus_alone_per_zero": slope(zeros, [s - a for s, a in zip(scores, alone, strict=True)]),
-        "expected_over_target": found["expected_over_target"],
-        "entropy": found["entropy"],
-        "zeros": zeros_of(bench.space, found["derived"]),
-        "derived_accuracy": found["derived_accuracy"],
-    }
-
-
-def agreement(alone: Sequence[Sequence[float]]) -> float:
-    """How far trainings with two seeds rank the same networks alike: Spearman's coefficient, mean over pairs of seeds.
-
-    alone: [seed][network]. No score can be expected to agree with such trainings much better than they do.
-    """
-    return statistics.fmean(float(spearmanr(one, other).statistic) for one, other in combinations(alone, 2))
 
 
 def trained_accuracy(bench: Bench, choices: Sequence[int], seed: int) -> float:
@@ -267,10 +245,57 @@ def piece(bench: Bench, name: str, asked: object, work: Callable[[], dict[str, A
     path = bench.out / f"{name}-{hashlib.sha256(json.dumps(whole).encode()).hexdigest()[:16]}.json"
     if not path.exists():
         found = work()
-        path.write_text(json.dumps(found) + "\n")
+        write_json(path, found)
         print(f"{path.stem}: {found}", flush=True)
-    read: dict[str, Any] = json.loads(path.read_text())
+    read = read_json(path, what="piece")
+    assert isinstance(read, dict)
     return read
+
+
+def figures_of(
+    bench: Bench, found: dict[str, list[dict[str, Any]]], accuracies: dict[tuple[int, ...], list[float]]
+) -> dict[str, Any]:
+    """All figures. found: each variation's searches. accuracies: of every network by itself, one a seed."""
+    alone = {choices: statistics.fmean(each) for choices, each in accuracies.items()}
+    return {
+        "target_ms": bench.target_ms,
+        "chance": summary_of([alone[choices] for choices in bench.networks])
+        | {"agreement": agreement([accuracies[choices] for choices in bench.networks])},
+        "variations": {
+            name: summarise([judged(bench, search, alone) for search in searches]) for name, searches in found.items()
+        },
+        "derived": {
+            name: [described(bench.space, search["derived"]) for search in searches] for name, searches in found.items()
+        },
+    }
+
+
+def judged(bench: Bench, found: dict[str, Any], alone: dict[tuple[int, ...], float]) -> dict[str, float]:
+    """A search's figures. alone: what networks came to by themselves on average."""
+    zeros = [zeros_of(bench.space, path) for path in bench.networks]
+    scores, truth = found["scores"], [alone[path] for path in bench.networks]
+    return {
+        "spearman": float(spearmanr(scores, truth).statistic),
+        "score_minus_alone_per_zero": slope(zeros, [s - a for s, a in zip(scores, truth, strict=True)]),
+        "expected_over_target": found["expected_over_target"],
+        "entropy": found["entropy"],
+        "zeros": zeros_of(bench.space, found["derived"]),
+        "derived_accuracy": alone[tuple(found["derived"])],
+    }
+
+
+def agreement(accuracies: Sequence[Sequence[float]]) -> float:
+    """How far trainings with two seeds rank the same networks alike: Spearman's coefficient, mean over pairs of seeds.
+
+    accuracies: [network][seed], each seed with held-out images of its own.
+    """
+    of_seeds = list(zip(*accuracies, strict=True))
+    return statistics.fmean(float(spearmanr(one, other).statistic) for one, other in combinations(of_seeds, 2))
+
+
+def described(space: Space, choices: Sequence[int]) -> str:
+    """A network's searched operators, first to last."""
+    return ", ".join(edge.candidates[index].choice for edge, index in zip(space.edges, choices, strict=True))
 
 
 def zeros_of(space: Space, choices: Sequence[int]) -> int:
@@ -305,6 +330,8 @@ def show(figures: dict[str, Any]) -> None:
         print(f"\n{variation}")
         for name, of in found.items():
             print(f"  {name:<28}{of['mean']:8.3f}   ({', '.join(f'{value:.3f}' for value in of['each'])})")
+        for network in figures["derived"][variation]:
+            print(f"  derived: {network}")
 
 
 if __name__ == "__main__":

@@ -123,6 +123,9 @@ def test_variations_of_a_search_are_held_against_chance_and_finished_pieces_are_
         assert 0 < found["derived_accuracy"]["mean"] <= 100
         assert -1 <= found["spearman"]["mean"] <= 1
         assert found["expected_over_target"]["mean"] > 0
+    assert {name: len(networks) for name, networks in figures["derived"].items()} == dict.fromkeys(
+        figures["variations"], 1
+    )
     kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "pieces").iterdir()}
     assert sum(path.name.startswith("search-") for path in kept) == 2
     assert sum(path.name.startswith("trained-1-") for path in kept) >= 3  # every network with a second seed
