@@ -66,6 +66,15 @@ class Calibration(BaseModel):
             raise ValueError(f"a correction of kind {self.kind} has no term {strange[0]!r}")
         return self
 
+    @property
+    def found(self) -> str:
+        """What it came to, in a sentence."""
+        kind = "no correction" if self.kind == "sum" else f"correction {self.kind}"
+        return (
+            f"{kind}, from {len(self.networks)} networks: off by {self.residual_percent:.2f} % where left out"
+            f" (the plain sum {self.tried['sum']:.2f} %), 95 % interval \u00b1{self.half_width_percent:.1f} %"
+        )
+
     def operator_ms(self, op: OpSpec, own_ms: float) -> float:
         """What `op` adds to a network. own_ms: what the table says that it adds."""
         return self._weighed(operator_terms(self.kind, op, own_ms))

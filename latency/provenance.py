@@ -1,7 +1,7 @@
 """Where a table comes from: without it two tables cannot be compared."""
 
 import json
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -103,6 +103,11 @@ class TableInfo(BaseModel):
     def device_name(self) -> str:
         """How messages call the device."""
         return self.device or self.device_model or "an unknown device"
+
+    def facts(self) -> dict[str, Any]:
+        """Every field as it is shown to a reader: plain values, and of the calibration what it came to."""
+        plain = self.model_dump(mode="json", exclude={"calibration"})
+        return {**plain, "calibration": None if self.calibration is None else self.calibration.found}
 
     @classmethod
     def imported(cls, source: TableSource, *, rows: RowsAre, tool_version: str) -> "TableInfo":

@@ -122,12 +122,3 @@ def _measure(
         for network, row in zip(networks, rows, strict=True)
     ]
     return calibrate(table, measured, drifts_percent=drifts)
-
-
-def describe(calibration: Calibration) -> str:
-    """What a calibration found, in a sentence."""
-    kind = "no correction" if calibration.kind == "sum" else f"correction {calibration.kind}"
-    return (
-        f"{kind}, from {len(calibration.networks)} networks: off by {calibration.residual_percent:.2f} % where left out"
-        f" (the plain sum {calibration.tried['sum']:.2f} %), 95 % interval \u00b1{calibration.half_width_percent:.1f} %"
-    )

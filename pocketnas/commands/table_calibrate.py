@@ -5,7 +5,7 @@ from pathlib import Path
 
 from latency.correction import Calibration
 from latency.table import LatencyTable
-from pocketnas.calibrating import Budget, calibrated, check_calibratable, describe
+from pocketnas.calibrating import Budget, calibrated, check_calibratable
 from pocketnas.console import print_json, print_table, progress_bar, say
 from pocketnas.device_names import resolve_device
 from pocketnas.measuring import open_device
@@ -39,7 +39,7 @@ def calibrate_table(
         print_json(calibration.model_dump(mode="json"))
         return
     print_networks(calibration)
-    print(f"{path}: {describe(calibration)}")
+    print(f"{path}: {calibration.found}")
 
 
 def _own_space(table: LatencyTable) -> str:

@@ -41,9 +41,10 @@ def diff(first: str, second: str, *, as_json: bool) -> None:
         title="moved most",
     )
     if found.provenance:
+        sides = one.info.facts(), other.info.facts()
         print_words(
             ["provenance", "first", "second"],
-            [[each.field, one_line(each.first), one_line(each.second)] for each in found.provenance],
+            [[each.field, *(one_line(side[each.field]) for side in sides)] for each in found.provenance],
         )
 
 

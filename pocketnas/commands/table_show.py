@@ -41,7 +41,7 @@ def show(name_or_path: str, *, as_json: bool, html: Path | None) -> None:
         ],
         title=table.name,
     )
-    for name, value in table.info.model_dump(mode="json").items():
+    for name, value in table.info.facts().items():
         if value is not None:
             print(f"{name}: {one_line(value)}")
 

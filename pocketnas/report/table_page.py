@@ -46,7 +46,7 @@ def write_table_page(table: LatencyTable, path: Path, findings: Sequence[Finding
         all_rows=_rows(table),
         provenance=Table(
             ("", ""),
-            tuple(TableRow((key, plain_value(value))) for key, value in info.model_dump(mode="json").items()),
+            tuple(TableRow((key, plain_value(value))) for key, value in info.facts().items()),
             names=2,
         ),
         tool_version=version("pocketnas"),

@@ -161,8 +161,8 @@ def environment_tables(record: RunRecord) -> tuple[tuple[str, Table], ...]:
             break
         head, *rest = path
         flat.setdefault(head, []).append(TableRow((".".join(rest) or head, value)))
-    info = record.table.info.model_dump(mode="json")
-    flat["latency table"] = [TableRow((key, plain_value(value))) for key, value in info.items()]
+    facts = record.table.info.facts()
+    flat["latency table"] = [TableRow((key, plain_value(value))) for key, value in facts.items()]
     flat["files"] = [TableRow((PurePosixPath(f.file).name, f"sha256 {f.sha256}")) for f in record.manifest.files]
     return tuple((name, Table(("", ""), tuple(rows), names=2)) for name, rows in flat.items())
 

@@ -1,7 +1,7 @@
 """Stage `table`: measure every operator of the space, or take over a table that somebody measured."""
 
 from pocketnas.cache import operator_cache
-from pocketnas.calibrating import Budget, calibrated, describe
+from pocketnas.calibrating import Budget, calibrated
 from pocketnas.console import progress_bar
 from pocketnas.measuring import measure_table, open_device, operator_jobs
 from pocketnas.stages.context import RunContext
@@ -31,4 +31,4 @@ def run(context: RunContext) -> str:
             )
     table.save(directory.table)
     told = f"{len(table.rows)} operators, invocation {table.invocation_ms * 1000:.1f} us"
-    return told if table.info.calibration is None else f"{told}; {describe(table.info.calibration)}"
+    return told if table.info.calibration is None else f"{told}; {table.info.calibration.found}"

@@ -73,6 +73,21 @@ def test_a_prediction_says_what_its_interval_rests_on(built: Path) -> None:
     assert said["latency_ms"] == pytest.approx(said["invocation_ms"] + blocks)
 
 
+def test_a_table_tells_its_calibration_in_a_sentence(built: Path) -> None:
+    calibration = LatencyTable.load(built).info.calibration
+    assert calibration is not None
+    shown = program("table", "show", built)
+    assert f"calibration: {calibration.found}" in shown.stdout.splitlines()
+    page = built.with_suffix(".html")
+    assert program("table", "show", built, "--html", page).returncode == 0
+    assert calibration.found in page.read_text()
+    table = LatencyTable.load(built)
+    LatencyTable(table.info.model_copy(update={"calibration": None}), table.rows).save(built.with_name("plain.parquet"))
+    beside = program("table", "diff", built, built.with_name("plain.parquet"))
+    assert f"from {len(calibration.networks)} networks" in beside.stdout
+    assert "calibration-000" not in shown.stdout + page.read_text() + beside.stdout
+
+
 def test_a_second_call_measures_nothing_again(built: Path) -> None:
     before = LatencyTable.load(built).info.calibration
     assert before is not None
