@@ -46,10 +46,10 @@ from pocketnas_base.files import read_json, write_json
 from pocketnas_base.validation import fault_of
 from search.accelerator import torch_device
 from search.architecture import assemble
+from search.choices import WarmupPaths
 from search.data.load import load_data
 from search.derive import derive_at
 from search.layout import Space
-from search.path_order import WarmupPaths
 from search.space import load_space
 from search.strategies.problem import WINDOW, Problem
 from search.strategies.scoring import Scorer

@@ -36,6 +36,7 @@ from torch.profiler import ProfilerActivity, profile
 from latency.predict import CostModel
 from search.accelerator import torch_device
 from search.architecture import assemble
+from search.choices import REWARD_MODES, UpdateMode
 from search.latency_loss import ExpectedLatency, LatencyLoss
 from search.layout import Space
 from search.network import Network, channels_last
@@ -44,7 +45,7 @@ from search.seeds import seeded
 from search.space import load_space
 from search.supernet import Supernet
 from search.updates.all_paths import gated_logits
-from search.updates.choose import REWARD_MODES, UpdateMode, make_update
+from search.updates.choose import make_update
 from search.updates.one_path import recomputed_logits
 from search.updates.two_path import pair_logits
 from search.updates.update import SearchParts, descend

@@ -21,10 +21,7 @@ from pocketnas_base.errors import InputError
 from pocketnas_base.files import read_bytes
 from pocketnas_base.validation import fault_of
 from search.accelerator import Accelerator
-from search.latency_loss import LossKind
-from search.path_order import WarmupPaths
-from search.start import Start
-from search.updates.choose import UpdateMode
+from search.choices import LossKind, Start, UpdateMode, WarmupPaths
 
 MAX_CONFIG_BYTES = 1024 * 1024
 TABLE_THREADS = (1, 64)

@@ -2,16 +2,14 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 
 from latency.predict import CostModel
 from pocketnas_base.errors import InputError
+from search.choices import LossKind
 from search.paths import PathPair, pair_probabilities
-
-LossKind = Literal["add#linear", "mul#log", "none"]
 
 
 class ExpectedLatency:

@@ -1,16 +1,15 @@
 """Which path a weight step trains: sampled by probability, or every candidate equally often."""
 
 from collections.abc import Sequence
-from typing import Literal, Protocol
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from search.choices import WarmupPaths
 from search.layout import Space
 from search.paths import sample_path
 from search.seeds import seeded
-
-WarmupPaths = Literal["sampled", "fair", "fair-without-zero"]
 
 
 class PathOrder(Protocol):

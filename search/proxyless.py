@@ -16,19 +16,20 @@ from torch import Tensor
 from latency.predict import CostModel
 from pocketnas_base.errors import InputError, PocketNASError
 from search.accelerator import check_mixed_precision
+from search.choices import REWARD_MODES, LossKind, Start, UpdateMode, WarmupPaths
 from search.data.batches import TrainingBatches
-from search.latency_loss import ExpectedLatency, LatencyLoss, LossKind
+from search.latency_loss import ExpectedLatency, LatencyLoss
 from search.layout import Space
 from search.network import channels_last
-from search.path_order import SampledPaths, WarmupPaths, warmup_order
+from search.path_order import SampledPaths, warmup_order
 from search.paths import ArchitectureParameters
 from search.schedule import cosine
 from search.seeds import derive_seed, seeded
 from search.spread import spread
-from search.start import Start, start_at_target
+from search.start import start_at_target
 from search.state import State
 from search.supernet import Supernet
-from search.updates.choose import REWARD_MODES, UpdateMode, make_update
+from search.updates.choose import make_update
 from search.updates.update import SearchParts
 from search.weight_step import StepResult, WeightStep, share_correct
 

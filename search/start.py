@@ -1,15 +1,12 @@
 """Where probabilities start: evenly, or as evenly as the target allows."""
 
 from itertools import pairwise
-from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from latency.predict import CostModel
-
-Start = Literal["even", "target"]
 
 MOST_TILT = 20.0
 """No candidate is less than e-20 as probable as its edge's most probable one: never drawn, but not lost for good."""

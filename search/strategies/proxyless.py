@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 
+from search.choices import REWARD_MODES
 from search.proxyless import ProxylessSearch
 from search.state import State
 from search.strategies.ledger import Ledger
 from search.strategies.problem import Problem
-from search.updates.choose import REWARD_MODES
 
 
 class Proxyless:

@@ -1,18 +1,15 @@
 """The updates by their names in a configuration."""
 
 from functools import partial
-from typing import Literal
 
 from pocketnas_base.errors import InputError
+from search.choices import UpdateMode
 from search.rewards import absolute_reward, mnas_reward
 from search.updates.all_paths import AllPaths
 from search.updates.one_path import OnePath
 from search.updates.reinforce import Reinforce
 from search.updates.two_path import TwoPath
 from search.updates.update import SearchParts, Update
-
-UpdateMode = Literal["two-path", "one-path", "all-paths", "reinforce", "tunas"]
-REWARD_MODES: tuple[UpdateMode, ...] = ("reinforce", "tunas")
 
 
 def make_update(

@@ -40,6 +40,15 @@ for words in walk(root, []):
         print("HELP", end.code, *words)
 print("HEAVY", *[name for name in HEAVY if name in sys.modules])
 """
+REFUSED_WITHOUT_TORCH = """
+import sys
+from pocketnas.cli import main
+
+try:
+    main()
+except SystemExit as end:
+    print(end.code, "torch" in sys.modules)
+"""
 HEAVY = ("torch", "tensorflow", "executorch", "onnx", "onnx2tf", "ai_edge_litert", "pandas", "pyarrow", "matplotlib")
 HEAVY += ("numpy",)
 
@@ -88,6 +97,19 @@ def test_every_command_has_help_and_none_imports_what_it_does_not_need_yet() -> 
     assert {"demo", "run", "bench", "predict", "search", "train", "export", "rebench", "zoo", "report"} <= commands
     assert {"table build", "table show", "runner build", "data fetch"} <= commands
     assert done.stdout.splitlines()[-1] == "HEAVY"
+
+
+def test_a_wrong_configuration_is_refused_before_torch_is_loaded(tmp_path: Path) -> None:
+    (tmp_path / "wrong.toml").write_text('nmae = "x"\n')
+    done = subprocess.run(
+        [sys.executable, "-c", REFUSED_WITHOUT_TORCH, "run", tmp_path / "wrong.toml"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "name: Field required" in done.stderr
+    assert done.stdout == "2 False\n"
 
 
 def test_the_installed_program_helps_answers_and_refuses() -> None:
