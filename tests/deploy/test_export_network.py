@@ -1,7 +1,7 @@
 """A whole network through both real exporters, verified on real images."""
 
 import json
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -100,14 +100,21 @@ def test_a_changed_file_is_not_taken_for_the_exported_one(
 
 
 def test_a_file_that_computes_otherwise_is_rejected_and_kept_with_its_report(
-    architecture: Architecture, images: torch.Tensor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    architecture: Architecture,
+    images: torch.Tensor,
+    exported: tuple[Path, list[ExportedFile]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    other, real = network_sample(architecture, 1), export_model.convert_to_pte
-    monkeypatch.setattr(
-        export_model, "convert_to_pte", lambda subject, *rest: real(replace(subject, network=other), *rest)
-    )
+    of_another = (exported[0] / "small_fp32.pte").read_bytes()
+
+    def convert(_subject: object, paths: dict[str, Path], _log: Path, finished: Callable[[str], None]) -> None:
+        paths["fp32"].write_bytes(of_another)
+        finished("fp32")
+
+    monkeypatch.setattr(export_model, "convert_to_pte", convert)
     with pytest.raises(ExportError, match="computes otherwise than torch"):
-        export_network(network_sample(architecture, 0), architecture, tmp_path, images=images, runtimes=["executorch"])
+        export_network(network_sample(architecture, 1), architecture, tmp_path, images=images, runtimes=["executorch"])
     assert not (tmp_path / "small_fp32.pte").exists()
     assert (tmp_path / "small_fp32.pte.rejected").exists()
     assert json.loads((tmp_path / "small_fp32.pte.rejected.json").read_text())["passed"] is False
