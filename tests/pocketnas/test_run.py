@@ -33,14 +33,14 @@ source = "DATA"
 holdout = 400
 [search]
 target_ms = 1.2
-warmup_steps = 10
-steps = 50
+warmup_steps = 5
+steps = 25
 batch_size = 16
 arch_learning_rate = 0.05
 arch_every = 2
 hold_target = true
 [train]
-steps = 40
+steps = 20
 batch_size = 16
 """
 ENTRY = "import search.loop; search.loop.CHECKPOINT_EVERY_S = -1.0; from pocketnas.cli import main; main()"
@@ -186,7 +186,7 @@ def workers_of(process: "subprocess.Popen[str]") -> list[psutil.Process]:
 @pytest.mark.slow
 def test_ctrl_c_ends_both_trainings_and_leaves_no_process_behind(searched: Path) -> None:
     config = searched / "config.toml"
-    config.write_text(config.read_text().replace("steps = 40", "steps = 100000"))
+    config.write_text(config.read_text().replace("steps = 20", "steps = 100000"))
     process = start("train", searched)
     wait_until(lambda: len(workers_of(process)) == 2)
     workers = workers_of(process)
