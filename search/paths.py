@@ -105,7 +105,7 @@ class _GatedPair(torch.autograd.Function):
         (grad_output,) = grads
         alpha_pair, difference = ctx.saved_tensors  # type: ignore[attr-defined]
         q = alpha_pair.softmax(dim=0)
-        slope = q[0] * q[1] * (grad_output * difference).sum()
+        slope = q[0] * q[1] * (grad_output * difference).sum(dtype=q.dtype)
         return torch.stack([slope, -slope]), grad_output, None
 
 

@@ -52,8 +52,8 @@ class SearchSettings:
 
     warmup_steps, steps: weight steps before and during alternation [40 and 120 epochs]. batch_size [256].
     warmup_learning_rate [0.05], learning_rate [0.025], momentum (0.9, Nesterov), weight_decay [4e-5],
-    label_smoothing [0.1], clip_norm [none], mixed_precision [no]: of the weights' SGD; see WeightStep. warmup_paths:
-    which path a warm-up step trains; see search.path_order [sampled].
+    label_smoothing [0.1], clip_norm [none], mixed_precision [no]: of the weights' SGD; see WeightStep. The last is of
+    architecture steps too. warmup_paths: which path a warm-up step trains; see search.path_order [sampled].
     start: of the probabilities: even but for a breath of noise [even], or tilted so that E is the target from the first
     step on (search.start), as a search too short to move that far needs it.
     arch_learning_rate [1e-3]: Adam's, with betas 0 and 0.999. arch_every: an architecture step follows every n-th
@@ -141,7 +141,15 @@ class ProxylessSearch:
         self.latency_weight = settings.weight
         self.update = make_update(
             settings.mode,
-            SearchParts(self.supernet, self.architecture_parameters, costs, self.expected, self.loss, self.ranks),
+            SearchParts(
+                self.supernet,
+                self.architecture_parameters,
+                costs,
+                self.expected,
+                self.loss,
+                self.ranks,
+                settings.mixed_precision,
+            ),
             samples=settings.samples,
             baseline_decay=settings.baseline_decay,
             reward_exponent=settings.reward_exponent,

@@ -27,6 +27,13 @@ def share_correct(logits: Tensor, labels: Tensor, ranks: Ranks) -> float:
     return int(ranks.total((logits.argmax(1) == labels).sum())) / (len(labels) * ranks.size)
 
 
+def logits_of_batch(forward: Callable[[Tensor], Tensor], images: Tensor, *, mixed_precision: bool) -> Tensor:
+    """What `forward` makes of a batch, in the images' own precision; mixed_precision: see WeightStep."""
+    with torch.autocast(images.device.type, torch.bfloat16, enabled=mixed_precision):
+        logits = forward(images)
+    return logits.to(images.dtype)
+
+
 class SupernetRecipe(Protocol):
     """What a supernet's weights are trained by; see SearchSettings and OneShotSettings."""
 
@@ -78,15 +85,13 @@ class WeightStep:
         """Train what `forward` runs of the module (all of it, or one path). images: float32 [B, C, r, r], normalised;
         labels: int64 [B]; both where the module is."""
         set_learning_rate(self.optimizer, rate)
-        with torch.autocast(images.device.type, torch.bfloat16, enabled=self.mixed_precision):
-            logits = forward(images)
-        logits = logits.to(images.dtype)
+        logits = logits_of_batch(forward, images, mixed_precision=self.mixed_precision)
         loss = functional.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
         if self.teacher is not None:
-            with torch.no_grad(), torch.autocast(images.device.type, torch.bfloat16, enabled=self.mixed_precision):
-                taught = self.teacher.module(images)
+            with torch.no_grad():
+                taught = logits_of_batch(self.teacher.module, images, mixed_precision=self.mixed_precision)
             share = self.teacher.weight
-            softened = distillation_loss(logits, taught.to(images.dtype), self.teacher.temperature)
+            softened = distillation_loss(logits, taught, self.teacher.temperature)
             loss = (1 - share) * loss + share * softened
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]

@@ -170,7 +170,7 @@ def work(rank: int, size: int, folder: Path, scenarios: Sequence[str]) -> None:
         for scenario in scenarios:
             run_whole(scenario, data, folder, ranks)
         search.loop.CHECKPOINT_EVERY_S = -1.0
-        for scenario in ("two-path", "training"):
+        for scenario in ("two-path", "one-path", "training"):
             if scenario in scenarios:
                 run_killed(scenario, data, folder, ranks)
 

@@ -27,7 +27,7 @@ class AllPaths(Memoryless):
         p = parts.parameters.probabilities()
         path = sample_path(p, draws)
         gates = functional.one_hot(torch.tensor(path), p.shape[1]).to(p).requires_grad_()
-        logits = gated_logits(parts.supernet, images, path, gates)
+        logits = parts.logits(lambda x: gated_logits(parts.supernet, x, path, gates), images)
         point = descend(parts, logits, labels, parts.expected.of(p), latency_weight)
         slopes = gates.grad
         assert slopes is not None
@@ -45,16 +45,17 @@ class AllPaths(Memoryless):
 def gated_logits(supernet: Supernet, images: Tensor, path: Sequence[int], gates: Tensor) -> Tensor:
     """Images to logits with every candidate run, each behind its gate; gates [edges, candidates], one-hot along `path`.
 
-    Through closed gates no gradient passes, so that those candidates run without a graph.
+    Through closed gates no gradient passes, so that those candidates run without a graph. What passes a gate has the
+    gates' precision, so that dL/dg has it too: what all outputs of an edge share cancels only afterwards.
     """
 
     def block(edge: int, x: Tensor) -> Tensor:
-        out = gates[edge, path[edge]] * supernet.run(edge, path[edge], x)
+        out = gates[edge, path[edge]] * supernet.run(edge, path[edge], x).to(gates.dtype)
         for index in range(len(supernet.candidates(edge))):
             if index != path[edge]:
                 with torch.no_grad():
                     closed = supernet.run(edge, index, x)
-                out = out + gates[edge, index] * closed
+                out = out + gates[edge, index] * closed.to(gates.dtype)
         return out
 
     return supernet.walk(images, block)

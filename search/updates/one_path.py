@@ -25,7 +25,8 @@ class OnePath(Memoryless):
         """Sample a path; gate and latency gradients reach the alphas of all candidates."""
         parts = self.parts
         p = parts.parameters.probabilities()
-        logits = recomputed_logits(parts.supernet, images, sample_path(p, draws), parts.alpha)
+        path = sample_path(p, draws)
+        logits = parts.logits(lambda x: recomputed_logits(parts.supernet, x, path, parts.alpha), images)
         return descend(parts, logits, labels, parts.expected.of(p), latency_weight)
 
 
@@ -57,6 +58,7 @@ class _RecomputedGates(torch.autograd.Function):
     ) -> Tensor:
         ctx.save_for_backward(alpha, active, x)
         ctx.others = others  # type: ignore[attr-defined]
+        ctx.mixed_precision = torch.is_autocast_enabled(x.device.type)  # type: ignore[attr-defined]
         return active.view_as(active)
 
     @staticmethod
@@ -64,9 +66,12 @@ class _RecomputedGates(torch.autograd.Function):
         (grad_output,) = grads
         alpha, active, x = ctx.saved_tensors  # type: ignore[attr-defined]
         others: list[Callable[[Tensor], Tensor] | None] = ctx.others  # type: ignore[attr-defined]
+        mixed_precision: bool = ctx.mixed_precision  # type: ignore[attr-defined]
         slopes = torch.zeros_like(alpha)
-        for index, run in enumerate(others):
-            if run is not None:
-                slopes[index] = (grad_output * (run(x) - active)).sum()
+        # The way back lies outside of the forward pass's autocast.
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=mixed_precision):
+            for index, run in enumerate(others):
+                if run is not None:
+                    slopes[index] = (grad_output * (run(x) - active)).sum(dtype=alpha.dtype)
         p = alpha.softmax(dim=0)
         return p * (slopes - (p * slopes).sum()), grad_output, None, None

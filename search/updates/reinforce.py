@@ -5,6 +5,7 @@ the reward may be anything: here accuracy on held-out images and the predicted l
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -72,7 +73,7 @@ class Reinforce:
         losses, accuracies, rewards = [], [], []
         for path in paths:
             with torch.no_grad():
-                logits = self.parts.supernet(images, path)
+                logits = self.parts.logits(partial(self.parts.supernet, path=path), images)
                 losses.append(float(self.parts.ranks.mean(functional.cross_entropy(logits, labels))))
             accuracies.append(share_correct(logits, labels, self.parts.ranks))
             rewards.append(self.reward(accuracies[-1], self.parts.costs.latency_ms(path)))

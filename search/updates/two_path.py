@@ -23,7 +23,7 @@ class TwoPath(Memoryless):
         parts = self.parts
         p = parts.parameters.probabilities()
         self.pair = sample_pair(p, draws)
-        logits = pair_logits(parts.supernet, images, self.pair, parts.alpha)
+        logits = parts.logits(lambda x: pair_logits(parts.supernet, x, self.pair, parts.alpha), images)
         return descend(parts, logits, labels, parts.expected.of_pair(parts.alpha, p, self.pair), latency_weight)
 
     def settle(self, before: Tensor) -> None:

@@ -1,5 +1,6 @@
 """What every way of updating the architecture parameters offers to the search's schedule."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -13,13 +14,14 @@ from search.paths import ArchitectureParameters
 from search.ranks import ALONE, Ranks
 from search.state import State
 from search.supernet import Supernet
-from search.weight_step import share_correct
+from search.weight_step import logits_of_batch, share_correct
 
 
 @dataclass(frozen=True, eq=False)
 class SearchParts:
     """What an update works on. loss: how latency weighs against cross entropy; of the gradient updates alone. ranks:
-    who else finds a gradient on another share of the same batch."""
+    who else finds a gradient on another share of the same batch. mixed_precision: the supernet runs as in a weight
+    step that has it; what becomes of alpha is computed in alpha's own precision."""
 
     supernet: Supernet
     parameters: ArchitectureParameters
@@ -27,11 +29,16 @@ class SearchParts:
     expected: ExpectedLatency
     loss: LatencyLoss
     ranks: Ranks = ALONE
+    mixed_precision: bool = False
 
     @property
     def alpha(self) -> Tensor:
         """[edges, candidates]"""
         return self.parameters.alpha
+
+    def logits(self, forward: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
+        """What `forward` makes of a batch with the supernet: [N, classes], in the images' own precision."""
+        return logits_of_batch(forward, images, mixed_precision=self.mixed_precision)
 
 
 class Update(Protocol):

@@ -140,6 +140,50 @@ def test_a_killed_search_ends_as_one_that_was_not_in_every_other_mode(
     assert "architecture.alpha" in differing(outcome(search), outcome(new_search(fashion, **changes))), "it learned"
 
 
+ALL_MODES: list[dict[str, Any]] = [{"mode": "two-path"}, *OTHER_MODES]
+
+
+def first_update(data: ImageData, **changes: Any) -> tuple[Tensor, list[torch.dtype]]:
+    """The gradient of alpha in an architecture step, and what the convolutions gave in it."""
+    search, given = new_search(data, **changes), []
+    for layer in search.supernet.modules():
+        if isinstance(layer, torch.nn.Conv2d):
+            layer.register_forward_hook(lambda _layer, _inputs, out: given.append(out.dtype))
+    search.architecture_step(0)
+    assert search.alpha.grad is not None
+    return search.alpha.grad, given
+
+
+@pytest.mark.parametrize("changes", ALL_MODES, ids=lambda changes: changes["mode"])
+def test_with_mixed_precision_an_architecture_step_computes_in_bfloat16_and_learns_the_same(
+    fashion: ImageData, changes: dict[str, Any]
+) -> None:
+    # Without latency in it: what the networks themselves say has to be told.
+    if changes["mode"] in {"two-path", "one-path", "all-paths"}:
+        changes = {**changes, "loss": "none", "hold_target": False}
+    (plain, of_plain), (mixed, of_mixed) = (
+        first_update(fashion, **changes, mixed_precision=precision) for precision in (False, True)
+    )
+    assert set(of_plain) == {torch.float32}
+    assert set(of_mixed) == {torch.bfloat16}
+    assert len(of_mixed) == len(of_plain)
+    assert mixed.dtype == plain.dtype == torch.float32
+    # Eight bits a number: the weights' own gradient differs by a tenth.
+    assert float((mixed - plain).norm() / plain.norm()) < 0.25
+
+
+@pytest.mark.parametrize("changes", ALL_MODES, ids=lambda changes: changes["mode"])
+def test_a_killed_search_with_mixed_precision_ends_as_one_that_was_not(
+    fashion: ImageData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any]
+) -> None:
+    changes = {**changes, "mixed_precision": True}
+    straight, straight_curve = run_killed_at(fashion, tmp_path / "straight", [], **changes)
+    monkeypatch.setattr("search.loop.CHECKPOINT_EVERY_S", -1.0)
+    search, curve = run_killed_at(fashion, tmp_path / "checkpoint", (4, 6), **changes)
+    assert differing(outcome(search), outcome(straight)) == []
+    assert curve == straight_curve
+
+
 def test_a_search_killed_within_a_step_ends_as_one_that_was_not(
     fashion: ImageData,
     uninterrupted: tuple[dict[str, Tensor], Curve],

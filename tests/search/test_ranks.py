@@ -59,7 +59,7 @@ def test_all_ranks_hold_the_same_bits(outcomes: dict[int, Path], scenario: str) 
 
 
 @pytest.mark.parametrize("precision", ["plain", "mixed"])
-@pytest.mark.parametrize("scenario", ["two-path", "training"])
+@pytest.mark.parametrize("scenario", ["two-path", "one-path", "training"])
 def test_ranks_killed_together_end_as_those_that_were_not(
     outcomes: dict[int, Path], scenario: str, precision: str
 ) -> None:
