@@ -1,8 +1,10 @@
 """Where search and training compute: this machine's processor, or a GPU."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal, get_args
 
-from pocketnas_base.errors import InputError
+from pocketnas_base.errors import InputError, PocketNASError
 
 if TYPE_CHECKING:
     import torch
@@ -11,6 +13,10 @@ if TYPE_CHECKING:
 
 Accelerator = Literal["auto", "cpu", "cuda"]
 ACCELERATORS: tuple[Accelerator, ...] = get_args(Accelerator)
+
+
+class GpuMemoryError(PocketNASError):
+    """What was asked for needs more memory than the GPU has left."""
 
 
 def torch_device(accelerator: Accelerator, place: "Ranks | None" = None) -> "torch.device":
@@ -54,3 +60,14 @@ def check_mixed_precision(device: "torch.device") -> None:
         raise InputError(
             f"mixed_precision: {torch.cuda.get_device_name(device)} does not compute bfloat16; switch it off"
         )
+
+
+@contextmanager
+def within_memory(what: str, way_out: str) -> Iterator[None]:
+    """Raises GpuMemoryError, saying what to do instead, where the block needs more memory than the GPU has left."""
+    import torch
+
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise GpuMemoryError(f"{what} needs more memory than the GPU has left; {way_out}") from error

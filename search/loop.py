@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Protocol
 
 from pocketnas_base.progress import Progress
+from search.accelerator import within_memory
 from search.ranks import ALONE, Ranks, digest_of
 from search.state import State
 
 CHECKPOINT_EVERY_S = 10.0
 AGREEMENTS = 20
 """How often in a run several ranks compare all that steps have changed."""
+MEMORY_ADVICE = "go on with more ranks, a GPU each, or start anew with a lower batch_size"
 
 Curve = list[dict[str, float]]
 
@@ -58,7 +60,7 @@ def run_steps(
 
     A run killed at any moment loses at most the steps since the last checkpoint, and repeats them exactly. ranks: who
     runs the same job on other shares of its batches; rank 0 alone writes. Raises RankLostError when one is gone, or has
-    come to other weights.
+    come to other weights, and GpuMemoryError where a step needs more than the GPU has.
     """
     start, curve = 0, Curve()
     if checkpoint.exists():
@@ -72,7 +74,8 @@ def run_steps(
     with _session(scalars, start) as tell:
         for number in range(start, job.total_steps):
             progress(number, job.total_steps, what)
-            point = job.step(number)
+            with within_memory(f"step {number}", MEMORY_ADVICE):
+                point = job.step(number)
             if point is not None:
                 curve.append({"step": number, **point})
                 tell(number, point)

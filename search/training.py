@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from pocketnas_base.errors import InputError, PocketNASError
-from search.accelerator import check_mixed_precision
+from search.accelerator import check_mixed_precision, within_memory
 from search.architecture import Architecture
 from search.averaging import WeightAverage
 from search.batch_norm import recalibrate
@@ -177,11 +177,17 @@ def weight_decay_groups(network: nn.Module, weight_decay: float) -> list[dict[st
 
 @torch.inference_mode()
 def logits_of(network: nn.Module, images: Tensor, normalisation: Normalisation) -> Tensor:
-    """Evaluation-mode logits [N, classes] of uint8 images [N, C, H, W], in batches where the network is; on the CPU."""
+    """Evaluation-mode logits [N, classes] of uint8 images [N, C, H, W], in batches where the network is; on the CPU.
+
+    Raises GpuMemoryError where a batch needs more than the GPU has.
+    """
     network.eval()
     device = next(network.parameters()).device
     parts = torch.split(images, EVALUATION_BATCH)
-    return torch.cat([network(normalisation(part.to(device, non_blocking=True))) for part in parts]).cpu()
+    with within_memory(
+        f"evaluating {len(parts[0])} images at once", 'end what else computes there, or go on with accelerator = "cpu"'
+    ):
+        return torch.cat([network(normalisation(part.to(device, non_blocking=True))) for part in parts]).cpu()
 
 
 def top1(logits: Tensor, labels: Tensor) -> float:

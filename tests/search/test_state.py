@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from pocketnas_base.errors import InputError
+from search.accelerator import GpuMemoryError
 from search.loop import Curve, run_steps
 from search.network import channels_last
 from search.state import State
@@ -220,6 +221,28 @@ def test_steps_since_the_last_checkpoint_are_done_again_and_no_other(
     assert run_steps(job, tmp_path / "checkpoint", lambda *_: None, "steps") == CURVE
     assert job.done == list(range(7))
     assert performed == ([0, 1, 2, 3, 4, 5, 6] if every_s < 0 else [0, 1, 2, 3, 0, 1, 2, 3, 4, 5, 6])
+
+
+def test_a_step_that_needs_more_than_the_gpu_has_stops_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("search.loop.CHECKPOINT_EVERY_S", -1.0)
+
+    class Greedy(Counting):
+        def step(self, number: int) -> dict[str, float] | None:
+            if number == 3:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+            return super().step(number)
+
+    with pytest.raises(GpuMemoryError) as caught:
+        run_steps(Greedy(), tmp_path / "checkpoint", lambda *_: None, "steps")
+    assert str(caught.value) == (
+        "step 3 needs more memory than the GPU has left; go on with more ranks, a GPU each, or start anew with a lower "
+        "batch_size"
+    )
+    job = Counting()
+    assert run_steps(job, tmp_path / "checkpoint", lambda *_: None, "steps") == CURVE
+    assert job.done == list(range(7)), "the steps before it were kept"
 
 
 def test_a_disk_that_is_full_leaves_the_checkpoint_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pocketnas_base.errors import InputError, PocketNASError
+from search.accelerator import GpuMemoryError
 from search.architecture import Architecture, assemble
 from search.augment import Augmentation
 from search.batch_norm import recalibrate
@@ -330,6 +331,17 @@ def test_evaluation_does_not_depend_on_how_images_are_batched(fashion: ImageData
     alone = torch.cat([logits_of(network, fashion.test_images[n : n + 1], normalisation) for n in range(5)])
     torch.testing.assert_close(alone, whole[:5], rtol=1e-4, atol=1e-5)
     assert not network.training
+
+
+def test_an_evaluation_that_needs_more_than_the_gpu_has_is_told_in_one_line(fashion: ImageData) -> None:
+    network = Network(NET)
+
+    def refuse(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    network.register_forward_pre_hook(refuse)
+    with pytest.raises(GpuMemoryError, match=r"^evaluating 500 images at once needs more memory .* go on with accel"):
+        logits_of(network, fashion.test_images, normalisation_of(fashion))
 
 
 def test_top1_is_a_percentage() -> None:
