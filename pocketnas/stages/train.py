@@ -12,7 +12,7 @@ from pocketnas.console import progress_bar
 from pocketnas.launch import place_from_environment, ranks_of
 from pocketnas.run_directory import RunDirectory
 from pocketnas.stages.context import RunContext
-from pocketnas.stages.training import ROLES, Role, train_one, trainee, training_record
+from pocketnas.stages.training import ROLES, Role, check_trained, train_one, trainee, training_record
 from pocketnas_base.errors import InputError, PocketNASError
 from pocketnas_base.files import write_json
 from pocketnas_base.progress import Progress, silent
@@ -34,6 +34,9 @@ def run(context: RunContext) -> str:
     room = threads is not None and threads * len(waiting) <= len(os.sched_getaffinity(0))
     spread = context.config.ranks > 1 or place_from_environment() is not None
     with progress_bar("train") as progress:
+        for role in ROLES:
+            if role not in waiting:
+                check_trained(context, trainee(context, role), progress)
         if room and len(waiting) > 1 and not spread:
             _side_by_side(context.directory.path, waiting, progress)
         elif waiting:

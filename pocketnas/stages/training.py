@@ -16,7 +16,7 @@ from search.zoo import load_architecture
 if TYPE_CHECKING:
     from search.distillation import Teacher
     from search.ranks import Ranks
-    from search.training import TrainingSettings
+    from search.training import Training, TrainingSettings
 
 Role = Literal["derived", "baseline"]
 ROLES: tuple[Role, ...] = ("derived", "baseline")
@@ -53,25 +53,15 @@ def train_one(context: RunContext, subject: Trainee, progress: Progress, ranks: 
 
     ranks: who trains it together, of whom the first does the rest; None: this process alone.
     """
-    from search.data.batches import TrainingBatches, normalisation_of
+    from search.data.batches import normalisation_of
     from search.loop import run_steps
     from search.network import save_weights
     from search.ranks import ALONE
-    from search.training import Training, logits_of, top1
+    from search.training import logits_of, top1
 
-    config, seed, ranks = context.config.train, context.config.seed, ranks or ALONE
+    ranks = ranks or ALONE
     context.limit_threads(ranks)
-    data = context.data(progress)
-    batches = TrainingBatches.of(
-        data,
-        batch_size=config.batch_size,
-        seed=seed,
-        augmentation=config.augmentation.augmentation,
-        device=context.torch_device(ranks),
-        ranks=ranks,
-    )
-    teacher = teacher_of(context, subject.architecture, progress)
-    job = Training(subject.architecture, training_settings(config, seed), batches, teacher)
+    job, data = _training_of(context, subject, progress, ranks), context.data(progress)
     scalars = None
     if ranks.leads:
         scalars = scalars_of(context.config.search, subject.checkpoint.parent / "tensorboard" / subject.role)
@@ -83,8 +73,47 @@ def train_one(context: RunContext, subject: Trainee, progress: Progress, ranks: 
     save_weights(network.state_dict(), subject.weights, {"architecture": subject.architecture.name})
     write_json(
         subject.record,
-        {"name": subject.architecture.name, "role": subject.role, "top1": accuracy, "curve": curve},
+        {
+            "belongs_to": job.fingerprint,
+            "name": subject.architecture.name,
+            "role": subject.role,
+            "top1": accuracy,
+            "curve": curve,
+        },
     )
+
+
+def check_trained(context: RunContext, subject: Trainee, progress: Progress) -> None:
+    """Raises InputError unless the record that is there is of the training that the run would do now."""
+    from search.ranks import ALONE
+
+    found = training_record(context, subject.role).get("belongs_to")
+    if found == _training_of(context, subject, progress, ALONE).fingerprint:
+        return
+    why = (
+        "does not say what it was trained with"
+        if found is None
+        else "is of another network, or was trained with other settings, images or another teacher"
+    )
+    raise InputError(f"{subject.record} {why}; delete it and {subject.checkpoint} to train it again")
+
+
+def _training_of(context: RunContext, subject: Trainee, progress: Progress, ranks: "Ranks") -> "Training":
+    """The training as the run asks for it, not begun."""
+    from search.data.batches import TrainingBatches
+    from search.training import Training
+
+    config, seed = context.config.train, context.config.seed
+    batches = TrainingBatches.of(
+        context.data(progress),
+        batch_size=config.batch_size,
+        seed=seed,
+        augmentation=config.augmentation.augmentation,
+        device=context.torch_device(ranks),
+        ranks=ranks,
+    )
+    teacher = teacher_of(context, subject.architecture, progress)
+    return Training(subject.architecture, training_settings(config, seed), batches, teacher)
 
 
 def training_settings(config: TrainConfig, seed: int) -> "TrainingSettings":
@@ -135,11 +164,12 @@ def teacher_of(context: RunContext, student: Architecture, progress: Progress) -
 
 
 def training_record(context: RunContext, role: Role) -> dict[str, Any]:
-    """Name, role, top1 in percent and curve of a trained network. Raises InputError when it is not trained yet."""
+    """Name, role, top1 in percent and curve of a trained network, and the fingerprint of its training, of which older
+    records do not tell. Raises InputError when it is not trained yet."""
     path = context.directory.path / "train" / f"{role}.json"
     if not path.exists():
         raise InputError(f"the {role} network is not trained yet; run: pocketnas train {context.directory.path}")
     plain = read_json(path, what="training record")
-    if not isinstance(plain, dict) or set(plain) != {"name", "role", "top1", "curve"}:
+    if not isinstance(plain, dict) or set(plain) - {"belongs_to"} != {"name", "role", "top1", "curve"}:
         raise InputError(f"training record {path} is damaged; delete it and run: pocketnas train")
     return plain

@@ -1,5 +1,6 @@
 """Stage `train` with everything switched on: real digits of a function of the user's own, a teacher, two processes."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from pocketnas.run_directory import RunDirectory
 from pocketnas.searches.network import train_network
 from pocketnas.stages import environment, train
 from pocketnas.stages.context import RunContext
-from pocketnas.stages.training import training_record
+from pocketnas.stages.training import check_trained, train_one, trainee, training_record
 from pocketnas_base.errors import InputError
 from pocketnas_base.progress import silent
 from search.architecture import Architecture, assemble
@@ -37,6 +38,10 @@ from sklearn.datasets import load_digits
 def digits(*, resolution, channels):
     data = load_digits()
     return {"train_images": (data.images * 15).astype(np.uint8), "train_labels": data.target}
+
+def wrong_digits(*, resolution, channels):
+    found = digits(resolution=resolution, channels=channels)
+    return found | {"train_labels": found["train_labels"][::-1].copy()}
 """
 CONFIG = """
 name = "digits"
@@ -153,6 +158,58 @@ def test_what_learned_from_another_teacher_is_not_taken_for_this_one_s_pupil(tmp
     write_teacher(1)
     with pytest.raises(InputError, match="other settings, images or another teacher"):
         train_network(RunContext(directory), pupil, 0, folder, silent)
+
+
+def once_trained(name: str) -> RunDirectory:
+    """A run whose derived network is trained, for a step, and whose baseline is not."""
+    directory = run_of(name, CONFIG.replace("\nsteps = 150", "\nsteps = 1"))
+    context = RunContext(directory)
+    train_one(context, trainee(context, "derived"), silent)
+    return directory
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("learning_rate = 0.1", "learning_rate = 0.2"),
+        ("seed = 1", "seed = 2"),
+        ("dropout = 0.0", "dropout = 0.0\n[train.augmentation]\nflip = false"),
+        (":digits", ":wrong_digits"),
+    ],
+    ids=["recipe", "seed", "augmentation", "images"],
+)
+def test_what_was_trained_otherwise_is_not_taken_for_this_run_s(old: str, new: str) -> None:
+    directory = once_trained("run")
+    text = (directory.path / "config.toml").read_text()
+    (directory.path / "config.toml").write_text(text.replace(old, new))
+    with pytest.raises(InputError) as caught:
+        train.run(RunContext(RunDirectory.open(directory.path)))
+    assert str(caught.value) == (
+        "runs/run/train/derived.json is of another network, or was trained with other settings, images or another "
+        "teacher; delete it and runs/run/train/derived.safetensors to train it again"
+    )
+
+
+def test_another_network_is_not_taken_for_the_one_that_was_trained() -> None:
+    directory = once_trained("run")
+    context = RunContext(directory)
+    check_trained(context, trainee(context, "derived"), silent)
+    space = load_space("tiny.toml")
+    assemble(space, [len(edge.candidates) - 1 for edge in space.edges], "run").save(directory.architecture)
+    with pytest.raises(InputError, match="is of another network, or"):
+        train.run(RunContext(directory))
+
+
+def test_a_record_that_does_not_say_what_it_is_of_is_read_but_not_gone_on_with() -> None:
+    directory = once_trained("run")
+    context = RunContext(directory)
+    record = trainee(context, "derived").record
+    written = json.loads(record.read_text())
+    del written["belongs_to"]
+    record.write_text(json.dumps(written))
+    assert training_record(context, "derived")["top1"] == written["top1"]
+    with pytest.raises(InputError, match="does not say what it was trained with; delete it and"):
+        train.run(context)
 
 
 @pytest.mark.parametrize(
