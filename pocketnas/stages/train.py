@@ -39,7 +39,8 @@ def run(context: RunContext) -> str:
                 check_trained(context, trainee(context, role), progress)
         if room and len(waiting) > 1 and not spread:
             _side_by_side(context.directory.path, waiting, progress)
-        elif waiting:
+        elif waiting or spread:
+            # With nothing left to train, too: the processes that torchrun has started wait to meet this one.
             with ranks_of(context, __name__) as ranks:
                 _one_after_another(context, waiting, progress, ranks)
     records = [training_record(context, role) for role in ROLES]

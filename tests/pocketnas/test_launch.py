@@ -20,6 +20,7 @@ from pocketnas.config import parse_config
 from pocketnas.launch import place_from_environment
 from pocketnas.space_costs import costs_of
 from pocketnas_base.errors import InputError
+from search.architecture import assemble
 from search.derive import latency_range
 from search.network import load_weights
 from search.ranks import Ranks
@@ -140,6 +141,24 @@ def test_torchrun_starts_what_is_one_search(tmp_path: Path) -> None:
     for name in ("fingerprint", "chosen", "probabilities", "curve"):
         assert one[name] == two[name]
     assert not list((by_torchrun / "search").glob(".*"))
+
+
+@pytest.mark.slow
+def test_with_nothing_left_to_train_nobody_waits_for_the_first(tmp_path: Path) -> None:
+    """Both networks are trained, and what ended before the stage was marked done is called again."""
+    run = begun(tmp_path / "run", CONFIG)
+    for place in (run, run / "baseline"):
+        place.mkdir(exist_ok=True)
+        space = load_space(str(run / "space.toml"))
+        assemble(space, [0] * len(space.edges), "net").save(place / "architecture.json")
+    assert (done := program("train", run)).returncode == 0, done.stderr
+    stages = json.loads((run / "stages.json").read_text())
+    (run / "stages.json").write_text(json.dumps({**stages, "train": {"seconds": 1.0, "done": False}}))
+    command = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "pocketnas", "train")
+    process = started(*command, run)
+    _, err = process.communicate(timeout=200)
+    assert process.returncode == 0, err
+    assert json.loads((run / "stages.json").read_text())["train"]["done"]
 
 
 @pytest.mark.slow
