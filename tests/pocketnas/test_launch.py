@@ -156,7 +156,10 @@ def test_with_nothing_left_to_train_nobody_waits_for_the_first(tmp_path: Path) -
     (run / "stages.json").write_text(json.dumps({**stages, "train": {"seconds": 1.0, "done": False}}))
     command = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "pocketnas", "train")
     process = started(*command, run)
-    _, err = process.communicate(timeout=200)
+    try:
+        _, err = process.communicate(timeout=200)
+    finally:
+        process.terminate()
     assert process.returncode == 0, err
     assert json.loads((run / "stages.json").read_text())["train"]["done"]
 
