@@ -12,6 +12,9 @@ from search.ranks import ALONE, Ranks, digest_of
 from search.state import State
 
 CHECKPOINT_EVERY_S = 10.0
+QUICK_SAVE_S = 0.5
+"""A checkpoint that takes longer than this comes as many times more rarely: a twentieth of the time at most goes into
+saving."""
 AGREEMENTS = 20
 """How often in a run several ranks compare all that steps have changed."""
 MEMORY_ADVICE = "go on with more ranks, a GPU each, or start anew with a lower batch_size"
@@ -70,7 +73,7 @@ def run_steps(
 
     _check_agreement(job, start, curve, ranks)
     agreement_every = max(1, job.total_steps // AGREEMENTS)
-    saved_at = time.monotonic()
+    saved_at, every_s = time.monotonic(), CHECKPOINT_EVERY_S
     with _session(scalars, start) as tell:
         for number in range(start, job.total_steps):
             progress(number, job.total_steps, what)
@@ -82,9 +85,11 @@ def run_steps(
             last = number + 1 == job.total_steps
             if last or (number + 1) % agreement_every == 0:
                 _check_agreement(job, number + 1, curve, ranks)
-            if ranks.leads and (last or time.monotonic() - saved_at > CHECKPOINT_EVERY_S):
+            if ranks.leads and (last or time.monotonic() - saved_at > every_s):
+                began = time.monotonic()
                 _state(job, number + 1, curve).save(checkpoint, belongs_to=job.fingerprint)
                 saved_at = time.monotonic()
+                every_s = CHECKPOINT_EVERY_S * max(1.0, (saved_at - began) / QUICK_SAVE_S)
     progress(job.total_steps, job.total_steps, what)
     return curve
 

@@ -223,6 +223,31 @@ def test_steps_since_the_last_checkpoint_are_done_again_and_no_other(
     assert performed == ([0, 1, 2, 3, 4, 5, 6] if every_s < 0 else [0, 1, 2, 3, 0, 1, 2, 3, 4, 5, 6])
 
 
+@pytest.mark.parametrize(("save_s", "saved"), [(0.5, [11, 22, 33, 40]), (2.0, [11, 40])], ids=["quick", "slow"])
+def test_a_twentieth_of_the_time_at_most_goes_into_saving(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, save_s: float, saved: list[int]
+) -> None:
+    """By a clock of the test's own: a step takes a second."""
+    now, at = [0.0], []
+
+    class Timed(Counting):
+        total_steps = 40
+
+        def step(self, number: int) -> dict[str, float] | None:
+            now[0] += 1.0
+            return super().step(number)
+
+    def save(state: State, _path: Path, *, belongs_to: str) -> None:
+        assert belongs_to == "counting"
+        at.append(state.numbers["next_step"])
+        now[0] += save_s
+
+    monkeypatch.setattr("search.loop.time.monotonic", lambda: now[0])
+    monkeypatch.setattr(State, "save", save)
+    run_steps(Timed(), tmp_path / "checkpoint", lambda *_: None, "steps")
+    assert at == saved
+
+
 def test_a_step_that_needs_more_than_the_gpu_has_stops_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
