@@ -20,6 +20,8 @@ class Supernet(nn.Module):
         self.after = nn.ModuleList(build_operator(op, dropout=dropout) for op in space.after)
         self.connections = [place.inputs for place in space.places]
         self._searched = [isinstance(place.content, Edge) for place in space.places]
+        # Kept: every architecture step freezes them, and walking twenty thousand modules takes a tenth of a second.
+        self._weights = tuple(self.parameters())
 
     def candidates(self, edge: int) -> nn.ModuleList:
         """The operator modules of one edge."""
@@ -61,8 +63,12 @@ class Supernet(nn.Module):
     @contextmanager
     def weights_frozen(self) -> Iterator[None]:
         """No gradient for any weight meanwhile: what an architecture step differentiates is alpha alone."""
-        self.requires_grad_(False)
+        self._require_gradients(False)
         try:
             yield
         finally:
-            self.requires_grad_(True)
+            self._require_gradients(True)
+
+    def _require_gradients(self, required: bool) -> None:
+        for weight in self._weights:
+            weight.requires_grad_(required)

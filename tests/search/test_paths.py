@@ -9,8 +9,11 @@ from torch.nn import functional
 from toy_search import COSTS, NETWORKS, Toy, make_toy
 
 from search.latency_loss import ExpectedLatency
+from search.network import channels_last
 from search.paths import ArchitectureParameters, pair_probabilities, rescale_pair, sample_pair, sample_path
+from search.ranks import Ranks
 from search.seeds import seeded
+from search.spread import spread
 
 PAIRS = tuple(itertools.permutations(range(3), 2))
 
@@ -107,8 +110,11 @@ def test_the_supernet_runs_one_path_and_leaves_the_other_weights_without_gradien
     assert with_gradient == {(0, 1)}, "edge 1 ran Zero, which has no weights"
 
 
-def test_weights_are_frozen_for_a_while_and_trainable_again_whatever_happens(toy: Toy) -> None:
+@pytest.mark.parametrize("moved", [False, True], ids=["as built", "spread and converted"])
+def test_weights_are_frozen_for_a_while_and_trainable_again_whatever_happens(toy: Toy, moved: bool) -> None:
     supernet = toy.parts.supernet
+    if moved:
+        supernet = spread(channels_last(supernet).float(), Ranks(0, 2))
     with supernet.weights_frozen():
         assert not any(parameter.requires_grad for parameter in supernet.parameters())
     with pytest.raises(ZeroDivisionError), supernet.weights_frozen():
