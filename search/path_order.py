@@ -42,15 +42,19 @@ class FairPaths:
         self.turns = [
             [index for index, op in enumerate(edge.candidates) if zero or op.kind != "zero"] for edge in space.edges
         ]
+        # Of each edge the lap last asked for, and its order.
+        self._orders: dict[int, tuple[int, list[int]]] = {}
 
     def path(self, number: int, probabilities: Tensor) -> list[int]:  # noqa: ARG002  (of the protocol)
         """Edge by edge the turn of step `number`."""
         return [self._turn(edge, *divmod(number, len(turns))) for edge, turns in enumerate(self.turns)]
 
     def _turn(self, edge: int, lap: int, place: int) -> int:
-        turns = self.turns[edge]
-        order = torch.randperm(len(turns), generator=seeded(self.seed, f"fair {edge} {lap}"))
-        return turns[int(order[place])]
+        if edge not in self._orders or self._orders[edge][0] != lap:
+            turns = self.turns[edge]
+            drawn = torch.randperm(len(turns), generator=seeded(self.seed, f"fair {edge} {lap}"))
+            self._orders[edge] = lap, [turns[index] for index in drawn.tolist()]
+        return self._orders[edge][1][place]
 
 
 def warmup_order(kind: WarmupPaths, space: Space, seed: int) -> PathOrder:

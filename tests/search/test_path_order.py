@@ -46,6 +46,23 @@ def test_a_fair_path_depends_on_seed_and_number_alone() -> None:
     assert [FairPaths(DEMO, 4, zero=True).path(number, EVEN) for number in range(20)] != wanted
 
 
+def test_a_lap_s_order_is_drawn_once_and_is_its_own_permutation(monkeypatch: pytest.MonkeyPatch) -> None:
+    order, drawn = FairPaths(DEMO, 3, zero=True), []
+
+    def watched(seed: int, purpose: str) -> torch.Generator:
+        drawn.append(purpose)
+        return seeded(seed, purpose)
+
+    monkeypatch.setattr("search.path_order.seeded", watched)
+    paths = [order.path(number, EVEN) for number in range(21)]
+    assert len(drawn) == len(set(drawn)), "a lap was drawn anew"
+    for edge, space_edge in enumerate(DEMO.edges):
+        count = len(space_edge.candidates)
+        for number, path in enumerate(paths):
+            lap, place = divmod(number, count)
+            assert path[edge] == torch.randperm(count, generator=seeded(3, f"fair {edge} {lap}"))[place]
+
+
 def test_the_papers_way_draws_from_the_probabilities() -> None:
     decided = torch.zeros_like(EVEN)
     decided[:, 1] = 1
