@@ -163,6 +163,7 @@ class ProxylessSearch:
         )
         self.warmup_paths = warmup_order(settings.warmup_paths, space, settings.seed)
         self.paths = SampledPaths(settings.seed)
+        self._drawn_from = self._on_cpu()
         self.weight_batches, self.arch_batches = weight_batches, arch_batches
         self.total_steps = settings.warmup_steps + settings.steps
         asked = {
@@ -224,15 +225,16 @@ class ProxylessSearch:
         [N]. Nothing waits for the device's results here."""
         images, labels = self.weight_batches.at(number)
         order = self.warmup_paths if number < self.settings.warmup_steps else self.paths
-        path = order.path(number, self.architecture_parameters.probabilities())
+        path = order.path(number, self._drawn_from)
         return self._training.step(lambda x: self.supernet(x, path), images, labels, rate), labels
 
     def architecture_step(self, number: int) -> dict[str, float]:
         """One update of alpha on one held-out batch, weights untouched; then the hold on the target."""
         # Counted one after another, as they are used: the batches to come can be gathered ahead.
         images, labels = self.arch_batches.at(number // self.settings.arch_every)
-        weight, excess = self.latency_weight, self._excess()
+        weight = self.latency_weight
         if self.settings.hold_target:
+            excess = self._excess()
             weight = max(0.0, weight + self.settings.hold_rate * HOLD_LEAD * min(excess, 1.0))
         self.arch_optimizer.zero_grad(set_to_none=True)
         with self.supernet.weights_frozen():
@@ -242,10 +244,16 @@ class ProxylessSearch:
         before = self.alpha.detach().clone()
         self.arch_optimizer.step()
         self.update.settle(before)
+        self._drawn_from = self._on_cpu()
         if self.settings.hold_target:
             counted = max(-HOLD_MOST, min(HOLD_MOST, excess))
             self.latency_weight = max(0.0, self.latency_weight + self.settings.hold_rate * counted)
         return point
+
+    def _on_cpu(self) -> Tensor:
+        """The probabilities, from which weight steps draw their paths: alpha moves in architecture steps alone, and to
+        fetch them at each weight step would be to wait for a GPU."""
+        return self.architecture_parameters.probabilities().detach().cpu()
 
     def _excess(self) -> float:
         """(E - T) / T."""
@@ -265,5 +273,6 @@ class ProxylessSearch:
         state.restore_module("architecture", self.architecture_parameters)
         state.restore_optimizer("weight_optimizer", self.weight_optimizer)
         state.restore_optimizer("arch_optimizer", self.arch_optimizer)
+        self._drawn_from = self._on_cpu()
         self.latency_weight = state.numbers["latency_weight"]
         self.update.restore(state)

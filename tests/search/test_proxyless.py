@@ -306,6 +306,23 @@ def test_a_weight_step_trains_one_path_and_leaves_alpha_and_the_other_paths(fash
         assert {"supernet.before.0.body.0.weight", "supernet.after.1.linear.weight"} <= set(changed)
 
 
+def test_a_weight_step_fetches_nothing_from_where_alpha_is(fashion: ImageData, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a GPU it would wait there for all that is still computing; and E is asked for only where it is held."""
+    search = new_search(fashion, mode="tunas", hold_target=False, warmup_steps=0)
+
+    def refuse(*_: object) -> Tensor:
+        raise AssertionError("asked for")
+
+    monkeypatch.setattr(search.expected, "of", refuse)
+    search.architecture_step(0)
+    path = sample_path(search.architecture_parameters.probabilities(), seeded(SETTINGS.seed, "path 1"))
+    taken: list[Any] = []
+    search.supernet.register_forward_pre_hook(lambda _module, given: taken.append(given[1]))
+    monkeypatch.setattr(search.architecture_parameters, "probabilities", refuse)
+    search.weight_step(1, 0.05)
+    assert taken == [path], "drawn from what alpha has come to"
+
+
 def test_an_architecture_step_moves_only_the_sampled_pair_and_no_weight(fashion: ImageData) -> None:
     search = new_search(fashion)
     search.weight_step(0, 0.05)
