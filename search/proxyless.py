@@ -128,6 +128,11 @@ class ProxylessSearch:
         device, self.ranks = weight_batches.device, weight_batches.ranks
         if settings.mixed_precision:
             check_mixed_precision(device)
+        if space.size == 1 and settings.loss == "none":
+            raise InputError(
+                f"search: nothing to search: space {space.name} has one network only, and loss none asks nothing of "
+                "its latency; give the space more candidates"
+            )
         torch.manual_seed(derive_seed(settings.seed, "supernet"))
         self.space, self.settings = space, settings
         self.supernet = spread(channels_last(Supernet(space)).to(device), self.ranks)

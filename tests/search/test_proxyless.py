@@ -243,13 +243,21 @@ def test_the_curve_of_a_long_search_has_every_nth_architecture_step_and_the_last
     assert [point["step"] for point in curve if "arch_loss" in point] == [3, 5, 7]
 
 
+SINGLE = SearchSpace.from_dict({**SPACE.to_dict(), "kernels": [3], "zero": False}, source="single")
+OF_SINGLE = CostModel(0.5, ((0.3,),) * len(SINGLE.edges))
+
+
 def test_a_space_with_nothing_to_choose_is_searched_all_the_same(fashion: ImageData, tmp_path: Path) -> None:
-    single = SearchSpace.from_dict({**SPACE.to_dict(), "kernels": [3], "zero": False}, source="single")
-    costs = CostModel(0.5, ((0.3,),) * len(single.edges))
-    search = new_search(fashion, costs, single, target_ms=0.5 + 0.3 * len(single.edges))
+    search = new_search(fashion, OF_SINGLE, SINGLE, target_ms=0.5 + 0.3 * len(SINGLE.edges))
     curve = run_steps(search, tmp_path / "checkpoint", lambda *_: None, "steps")
     assert {point["entropy"] for point in curve} == {0.0}
-    assert search.probabilities() == [[1.0]] * len(single.edges)
+    assert search.probabilities() == [[1.0]] * len(SINGLE.edges)
+
+
+def test_a_space_with_nothing_to_choose_and_no_latency_to_weigh_is_refused(fashion: ImageData) -> None:
+    with pytest.raises(InputError, match="nothing to search: space tiny has one network only, and loss none") as caught:
+        new_search(fashion, OF_SINGLE, SINGLE, loss="none", hold_target=False)
+    assert len(str(caught.value).splitlines()) == 1
 
 
 @pytest.mark.parametrize(
