@@ -29,7 +29,6 @@ TABLE_THREADS = (1, 64)
 Steps = Annotated[int, Field(ge=1, le=100_000_000)]
 Rate = Annotated[float, Field(gt=0, le=100)]
 Share = Annotated[float, Field(ge=0, lt=1)]
-CalibrationNetworks = Annotated[int, Field(ge=MIN_NETWORKS, le=MAX_NETWORKS)]
 TablePrecision = Literal["fp32", "int8"]
 DeviceName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,63}$")]
 
@@ -53,7 +52,16 @@ class TableConfig(Section):
     precision: TablePrecision = "fp32"
     threads: int = Field(default=1, ge=TABLE_THREADS[0], le=TABLE_THREADS[1])
     processes: int | None = Field(default=None, ge=1, le=1000)
-    calibration: Literal["auto", 0] | CalibrationNetworks = "auto"
+    calibration: Literal["auto"] | int = "auto"
+
+    @field_validator("calibration", mode="before")
+    @classmethod
+    def _calibration_is_possible(cls, calibration: object) -> object:
+        # One message for all that it may be: pydantic would tell of one of them.
+        number = type(calibration) is int and (calibration == 0 or MIN_NETWORKS <= calibration <= MAX_NETWORKS)
+        if not number and calibration != "auto":
+            raise ValueError(f"calibration must be auto, 0, or {MIN_NETWORKS} to {MAX_NETWORKS} networks")
+        return calibration
 
 
 class SearchConfig(Section):

@@ -1,10 +1,14 @@
 """Configurations: everything is checked before anything starts, and what is wrong is named by field."""
 
+import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
-from pocketnas.config import MAX_CONFIG_BYTES, builtin_config, load_config, parse_config
+from pocketnas.config import MAX_CONFIG_BYTES, RunConfig, builtin_config, load_config, parse_config
+from pocketnas.config_section import Section
 from pocketnas_base.errors import InputError
 
 SHORTEST = """
@@ -86,6 +90,11 @@ def test_every_example_can_be_read(path: Path) -> None:
         ("[data]", '[table]\nprecision = "fp16"\n[data]', "table.precision: Input should be 'fp32' or 'int8'"),
         ("[data]", "[table]\nthreads = 0\n[data]", "table.threads: Input should be greater than or equal to 1"),
         ("[data]", "[table]\nthreads = 65\n[data]", "table.threads: Input should be less than or equal to 64"),
+        ("[data]", "[table]\ncalibration = 3\n[data]", "calibration must be auto, 0, or 7 to 1000 networks"),
+        ("[data]", "[table]\ncalibration = 1001\n[data]", "calibration must be auto, 0, or 7 to 1000 networks"),
+        ("[data]", "[table]\ncalibration = true\n[data]", "calibration must be auto, 0, or 7 to 1000 networks"),
+        ("[data]", "[table]\ncalibration = 9.0\n[data]", "calibration must be auto, 0, or 7 to 1000 networks"),
+        ("[data]", '[table]\ncalibration = "none"\n[data]', "calibration must be auto, 0, or 7 to 1000 networks"),
         ("[search]", "[search]\nderive = true", "search.derive: Input should be 'argmax' or 'target'"),
         ("[search]", '[search]\nloss = "log"', "search.loss: Input should be 'add#linear', 'mul#log' or 'none'"),
         ("[search]", "[search]\nweight = -0.1", "search.weight: Input should be greater than or equal to 0"),
@@ -166,6 +175,37 @@ def test_a_run_that_holds_a_target_or_a_limit_derives_there_unless_told_otherwis
 def test_a_search_that_is_held_to_the_target_starts_there_unless_told_otherwise(lines: str, start: str) -> None:
     config = parse_config(SHORTEST.replace("[search]", f"[search]\n{lines}", 1).encode(), source="mine")
     assert config.search.starts_at == start
+
+
+@pytest.mark.parametrize(
+    ("line", "calibration"), [("", "auto"), ('"auto"', "auto"), ("0", 0), ("7", 7), ("1000", 1000)]
+)
+def test_a_table_s_calibration_is_automatic_none_or_a_number(line: str, calibration: str | int) -> None:
+    table = f"[table]\ncalibration = {line}\n" if line else ""
+    config = parse_config(SHORTEST.replace("[data]", f"{table}[data]", 1).encode(), source="mine")
+    assert config.table.calibration == calibration
+
+
+def keys_of(section: type[Section], name: str = "") -> Iterator[str]:
+    """Every key of a configuration, with its sections before it."""
+    for key, field in section.model_fields.items():
+        inner = [kind for kind in (field.annotation, *get_args(field.annotation)) if isinstance(kind, type)]
+        own = next((kind for kind in inner if issubclass(kind, Section)), None)
+        # NAME = "DEVICE" is a row of its own kind; what is said of [train.augmentation] holds for the search's too.
+        if own is None and key != "devices":
+            yield f"{name}{key}"
+        elif own is not None and f"{name}{key}" != "search.augmentation":
+            yield from keys_of(own, f"{name}{key}.")
+
+
+def test_every_key_is_on_the_page_of_the_configuration() -> None:
+    section, told = "", set()
+    for line in (Path(__file__).parents[2] / "docs" / "configuration.md").read_text().splitlines():
+        first = line.split("|")[1] if line.startswith("| ") else ""
+        if heading := re.fullmatch(r" \*\*`\[(.+)\]`\*\* ", first):
+            section = f"{heading[1]}."
+        told |= {f"{section}{key}" for key in re.findall(r"`(\w+)`", first)}
+    assert sorted(set(keys_of(RunConfig)) - told) == []
 
 
 def test_devices_have_names_of_ones_own() -> None:
