@@ -13,11 +13,11 @@ from search.wiring import walk
 class Supernet(nn.Module):
     """All candidates' weights; `forward` runs one candidate per edge, so that a step costs what one network costs."""
 
-    def __init__(self, space: Space, *, dropout: float = 0.0) -> None:
+    def __init__(self, space: Space) -> None:
         super().__init__()
         self.before = nn.ModuleList(build_operator(op) for op in space.before)
         self.edges = nn.ModuleList(nn.ModuleList(build_operator(op) for op in edge.candidates) for edge in space.edges)
-        self.after = nn.ModuleList(build_operator(op, dropout=dropout) for op in space.after)
+        self.after = nn.ModuleList(build_operator(op) for op in space.after)
         self.connections = [place.inputs for place in space.places]
         self._searched = [isinstance(place.content, Edge) for place in space.places]
         # Kept: every architecture step freezes them, and walking twenty thousand modules takes a tenth of a second.

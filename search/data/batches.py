@@ -112,24 +112,13 @@ class TrainingBatches:
 
         return torch.randperm(len(self.indices), generator=_generator(self.seed, "order", epoch))
 
-    def batch(self, epoch: int, step: int) -> "tuple[torch.Tensor, torch.Tensor]":
-        """Batch `step` of an epoch: float32 [B, C, H, H] in channels_last order, int64 [B]."""
-        if not 0 <= step < len(self):
-            raise IndexError(f"an epoch has {len(self)} batches; there is no batch {step}")
-        return self.at(epoch * len(self) + step)
-
     def at(self, number: int) -> "tuple[torch.Tensor, torch.Tensor]":
-        """Batch `number` counted from the start of training, over as many epochs as it takes. Those after it are
-        gathered meanwhile."""
+        """Batch `number` counted from the start of training, over as many epochs as it takes: float32 [B, C, H, H] in
+        channels_last order, int64 [B]. Those after it are gathered meanwhile."""
         raw = self._ahead.take(number)
         images = raw.images.to(self.device, non_blocking=True)
         moved = self.augmentation.apply(images, raw.draws.to(self.device))
         return self.normalisation(moved), raw.labels.to(self.device, non_blocking=True)
-
-    def epoch(self, epoch: int, first_step: int = 0) -> "Iterator[tuple[torch.Tensor, torch.Tensor]]":
-        """The batches of an epoch from `first_step` on."""
-        for step in range(first_step, len(self)):
-            yield self.batch(epoch, step)
 
     def unaugmented_count(self, count: int) -> int:
         """How many images `unaugmented` gives where about `count` are asked for."""

@@ -25,17 +25,22 @@ def data() -> ImageData:
     return ImageData("made", tuple("abcde"), images, labels, images[:10], labels[:10], "made here", None)
 
 
+def epoch_of(batches: TrainingBatches, epoch: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """All batches of an epoch."""
+    return [batches.at(epoch * len(batches) + step) for step in range(len(batches))]
+
+
 def test_a_batch_depends_on_seed_epoch_and_step_alone(data: ImageData):
     batches = TrainingBatches.of(data, batch_size=16, seed=1)
     torch.manual_seed(0)
-    whole = list(batches.epoch(3))
+    whole = epoch_of(batches, 3)
     torch.manual_seed(99)
     assert len(whole) == len(batches) == 6
-    resumed = list(TrainingBatches.of(data, batch_size=16, seed=1).epoch(3, first_step=4))
-    for (images, labels), (again, labels_again) in zip(whole[4:], resumed, strict=True):
-        assert torch.equal(images, again)
-        assert torch.equal(labels, labels_again)
-    assert torch.equal(batches.batch(3, 2)[0], whole[2][0])
+    resumed = TrainingBatches.of(data, batch_size=16, seed=1)
+    for step in (4, 5):
+        images, labels = resumed.at(3 * 6 + step)
+        assert torch.equal(images, whole[step][0])
+        assert torch.equal(labels, whole[step][1])
 
 
 def test_batches_may_be_asked_for_in_any_order(data: ImageData):
@@ -79,11 +84,11 @@ def test_images_that_are_not_augmented_come_once_each(data: ImageData):
 
 def test_other_seeds_epochs_and_steps_give_other_batches(data: ImageData):
     batches = TrainingBatches.of(data, batch_size=16, seed=1)
-    base = batches.batch(0, 0)[0]
+    base = batches.at(0)[0]
     others = [
-        batches.batch(1, 0)[0],
-        batches.batch(0, 1)[0],
-        TrainingBatches.of(data, batch_size=16, seed=2).batch(0, 0)[0],
+        batches.at(len(batches))[0],
+        batches.at(1)[0],
+        TrainingBatches.of(data, batch_size=16, seed=2).at(0)[0],
     ]
     assert not any(torch.equal(base, other) for other in others)
 
@@ -93,9 +98,9 @@ def test_the_thread_count_does_not_change_a_batch(data: ImageData):
     threads = torch.get_num_threads()
     try:
         torch.set_num_threads(1)
-        one = batches.batch(0, 0)[0]
+        one = batches.at(0)[0]
         torch.set_num_threads(2)
-        two = batches.batch(0, 0)[0]
+        two = batches.at(0)[0]
     finally:
         torch.set_num_threads(threads)
     assert torch.equal(one, two)
@@ -108,7 +113,7 @@ def test_an_epoch_shows_every_image_at_most_once_and_with_its_own_label(data: Im
     orders: list[list[int]] = []
     for epoch in range(3):
         seen: list[int] = []
-        for images, labels in batches.epoch(epoch):
+        for images, labels in epoch_of(batches, epoch):
             for image, label in zip(images, labels, strict=True):
                 index = int((expected - image).abs().sum(dim=(1, 2, 3)).argmin())
                 assert torch.equal(expected[index], image)
@@ -122,7 +127,7 @@ def test_an_epoch_shows_every_image_at_most_once_and_with_its_own_label(data: Im
 def test_every_batch_of_every_epoch_is_augmented_anew(data: ImageData):
     same = replace(data, train_images=data.train_images[:1].expand(100, -1, -1, -1).clone())
     batches = TrainingBatches.of(same, batch_size=16, seed=1)
-    made = [batches.batch(epoch, step)[0] for epoch in range(2) for step in range(3)]
+    made = [batches.at(epoch * len(batches) + step)[0] for epoch in range(2) for step in range(3)]
     assert not any(torch.equal(one, other) for one, other in itertools.combinations(made, 2))
 
 
@@ -148,11 +153,11 @@ def test_chosen_indices_bound_what_is_seen(data: ImageData):
     chosen = torch.nonzero(data.train_labels == 2).flatten()
     batches = TrainingBatches.of(data, chosen, batch_size=10, seed=0)
     assert len(batches) == 2
-    assert {label for _, labels in batches.epoch(0) for label in labels.tolist()} == {2}
+    assert {label for _, labels in epoch_of(batches, 0) for label in labels.tolist()} == {2}
 
 
 def test_batches_are_normalised_floats_in_channels_last_order(data: ImageData):
-    images, labels = TrainingBatches.of(data, batch_size=50, seed=0, augmentation=AS_THEY_ARE).batch(0, 0)
+    images, labels = TrainingBatches.of(data, batch_size=50, seed=0, augmentation=AS_THEY_ARE).at(0)
     assert images.dtype == torch.float32
     assert labels.dtype == torch.int64
     assert images.is_contiguous(memory_format=torch.channels_last)
@@ -167,5 +172,3 @@ def test_impossible_batches_are_refused(data: ImageData):
             TrainingBatches.of(data, batch_size=size, seed=0)
     with pytest.raises(InputError, match="cannot be shifted"):
         TrainingBatches.of(data, batch_size=8, seed=0, augmentation=Augmentation(shift_px=16))
-    with pytest.raises(IndexError, match="no batch 6"):
-        TrainingBatches.of(data, batch_size=16, seed=0).batch(0, 6)
