@@ -31,7 +31,7 @@ PRECISIONS_OF: dict[Runtime, tuple[Precision, ...]] = {
 }
 """What networks can be exported in."""
 
-RECIPE_VERSION = 2
+RECIPE_VERSION = 3
 """Raise it whenever other files are made of the same network by the same converters: older ones are then made again."""
 
 Kind = tuple[Runtime, Precision]

@@ -44,22 +44,14 @@ def with_metadata(
     entry.name, entry.buffer = _NAME, len(model.buffers) - 1
     model.metadata = [*(model.metadata or []), entry]
     packed = pack(model)
-    return packed if labels is None else packed + _archive(labels)
+    return packed if labels is None else _with_labels(packed, labels)
 
 
-def read_labels(content: bytes) -> tuple[str, ...] | None:
-    """The label names behind a model; None where there are none."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            return tuple(archive.read(LABEL_FILE).decode().splitlines())
-    except (zipfile.BadZipFile, KeyError):
-        return None
-
-
-def _archive(labels: tuple[str, ...]) -> bytes:
-    stream = io.BytesIO()
+def _with_labels(packed: bytes, labels: tuple[str, ...]) -> bytes:
+    stream = io.BytesIO(packed)
+    # Appended, so that the archive's offsets count from the file's beginning, as Android's reader takes them.
     # Uncompressed and dated to the format's beginning: Android maps it, and the same labels are the same bytes.
-    with zipfile.ZipFile(stream, "w", zipfile.ZIP_STORED) as archive:
+    with zipfile.ZipFile(stream, "a", zipfile.ZIP_STORED) as archive:
         archive.writestr(zipfile.ZipInfo(LABEL_FILE), "".join(f"{label}\n" for label in labels))
     return stream.getvalue()
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from android_labels import read_labels
 from export_cases import Branching, HoldsFloat32, Other, TwoOutputs, Unsupported, other
 from torch import nn
 
@@ -21,7 +22,6 @@ from deploy.interpreters import load_interpreter
 from deploy.layer_outputs import LayerComparison, layers_path
 from deploy.manifest import ExportedFile, Normalisation, read_manifest
 from deploy.subject import Subject
-from deploy.tflite_metadata import read_labels
 from deploy.tflite_schema import pack, read_operators, unpack
 from deploy.tflite_tensors import ObservedFile
 from pocketnas_base.artifact import PRECISIONS, RUNTIMES, Artifact, Precision, Runtime

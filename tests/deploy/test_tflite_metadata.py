@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from android_labels import read_labels
 from flatbuffers import number_types
 from flatbuffers.encode import Get
 from flatbuffers.packer import uoffset
@@ -92,7 +93,9 @@ def test_every_field_lies_where_the_schema_has_it(channels: int, colours: int) -
 
 
 def test_labels_are_a_stored_file_behind_the_model() -> None:
-    with zipfile.ZipFile(io.BytesIO(model(3))) as archive:
+    content = model(3)
+    assert read_labels(content) == LABELS
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
         (entry,) = archive.infolist()
         assert (entry.filename, entry.compress_type) == ("labels.txt", zipfile.ZIP_STORED)
         assert archive.read(entry).decode().split("\n") == [*LABELS, ""]
