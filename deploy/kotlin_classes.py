@@ -170,7 +170,7 @@ _PREDICTION = """\
 """
 
 _CLASSIFY = """\
-    /** The most probable classes of an image, the most probable first. image: of any size; it is scaled. */
+    /** The most probable classes of an image, the most probable first. image: upright, of any size; see [input]. */
     fun classify(image: Bitmap, most: Int = 5): List<Prediction> = ranked(run(input(image)), most)
 """
 
@@ -188,10 +188,14 @@ def _fill(file: ExportedFile) -> str:
         pixel += "(color and 0xff) * 7471 + 0x8000) shr 16"
     colours = "RGB" if channels == 3 else "grey"
     return f"""\
-    /** Pixels as the model takes them: {file.input.layout}, {height} x {width}, {colours}. */
+    /**
+     * Pixels as the model takes them: {file.input.layout}, {height} x {width}, {colours}.
+     * The middle of an image is taken and scaled, as of photographs in training. image: of any size, and upright:
+     * BitmapFactory does not apply a photograph's EXIF orientation.
+     */
     fun input(image: Bitmap): {kind} {{
         // A copy, because decoders give bitmaps in the GPU's memory, of which no pixel can be read.
-        val scaled = Bitmap.createScaledBitmap(image, WIDTH, HEIGHT, true).copy(Bitmap.Config.ARGB_8888, false)
+        val scaled = scaled(middle(image)).copy(Bitmap.Config.ARGB_8888, false)
         checkNotNull(scaled) {{ "the image cannot be copied" }}
         val colors = IntArray(WIDTH * HEIGHT)
         scaled.getPixels(colors, 0, WIDTH, 0, 0, WIDTH, HEIGHT)
@@ -206,6 +210,25 @@ def _fill(file: ExportedFile) -> str:
             }}
         }}
         return values
+    }}
+
+    /** The largest part in the middle that has the model's shape. */
+    private fun middle(image: Bitmap): Bitmap {{
+        val width = minOf(image.width, maxOf(1, image.height * WIDTH / HEIGHT))
+        val height = minOf(image.height, maxOf(1, image.width * HEIGHT / WIDTH))
+        return Bitmap.createBitmap(image, (image.width - width) / 2, (image.height - height) / 2, width, height)
+    }}
+
+    private fun scaled(image: Bitmap): Bitmap {{
+        // By halves, because the filter mixes no more than four pixels: a longer step would leave pixels out.
+        var factor = 1
+        while (2 * factor * WIDTH <= image.width && 2 * factor * HEIGHT <= image.height) factor *= 2
+        var part = image
+        while (factor > 0) {{
+            part = Bitmap.createScaledBitmap(part, factor * WIDTH, factor * HEIGHT, true)
+            factor /= 2
+        }}
+        return part
     }}
 """
 

@@ -37,6 +37,8 @@ class AssetManager(private val folder: File) {
 """,
     "bitmap.kt": """
 package android.graphics
+import kotlin.math.floor
+import kotlin.math.roundToInt
 class Bitmap(val width: Int, val height: Int, private val colors: IntArray, private val config: Config) {
     enum class Config { ARGB_8888, HARDWARE }
     fun copy(config: Config, isMutable: Boolean): Bitmap? = Bitmap(width, height, colors, config)
@@ -45,10 +47,29 @@ class Bitmap(val width: Int, val height: Int, private val colors: IntArray, priv
         for (row in 0 until height) for (column in 0 until width)
             into[offset + row * stride + column] = colors[(y + row) * this.width + x + column]
     }
+    private fun mixed(x: Double, y: Double): Int {
+        val left = floor(x - 0.5).toInt(); val top = floor(y - 0.5).toInt()
+        var color = 0
+        for (shift in 0..24 step 8) {
+            fun at(column: Int, row: Int) =
+                (colors[row.coerceIn(0, height - 1) * width + column.coerceIn(0, width - 1)] shr shift) and 0xff
+            fun line(row: Int) = at(left, row) + (x - 0.5 - left) * (at(left + 1, row) - at(left, row))
+            color = color or ((line(top) + (y - 0.5 - top) * (line(top + 1) - line(top))).roundToInt() shl shift)
+        }
+        return color
+    }
     companion object {
+        @JvmStatic fun createBitmap(source: Bitmap, x: Int, y: Int, width: Int, height: Int): Bitmap {
+            check(x >= 0 && y >= 0 && width > 0 && height > 0)
+            check(x + width <= source.width && y + height <= source.height)
+            val colors = IntArray(width * height) { source.colors[(y + it / width) * source.width + x + it % width] }
+            return Bitmap(width, height, colors, source.config)
+        }
         @JvmStatic fun createScaledBitmap(source: Bitmap, width: Int, height: Int, filter: Boolean): Bitmap {
-            check(filter && width == source.width && height == source.height)
-            return source
+            check(filter && width > 0 && height > 0)
+            return Bitmap(width, height, IntArray(width * height) {
+                source.mixed((it % width + 0.5) * source.width / width, (it / width + 0.5) * source.height / height)
+            }, source.config)
         }
     }
 }

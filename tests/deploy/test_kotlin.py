@@ -1,8 +1,10 @@
 """The Kotlin that a bundle brings: compiled, run, and feeding a model what the manifest says."""
 
+import io
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,11 +12,14 @@ from deploy_bundles import CHANNELS, HEIGHT, LABELS, WIDTH, bundle, exported, re
 from hypothesis import example, given
 from hypothesis import strategies as st
 from kotlin_stubs import STUBS, Kotlin, find_kotlin
+from numpy.typing import NDArray
+from PIL import Image
 
 from deploy.kotlin import CLASS_NAME, chosen_file, kotlin_files
 from deploy.kotlin_classes import LABELS_PER_PART, kotlin_string
 from deploy.manifest import Bundle, ExportedFile, Normalisation, TensorInfo
 from pocketnas_base.artifact import RUNTIMES, Runtime
+from search.data.decode import decode_image
 
 MAIN = """
 package check
@@ -28,8 +33,11 @@ import seen.Seen
 fun main(words: Array<String>) {{
     Seen.classes = {name}.OUTPUT_SIZE
     val context = Context(AssetManager(File(words[0])), File(words[0]))
-    val colors = IntArray({name}.HEIGHT * {name}.WIDTH) {{ (255 shl 24) or (it * 7919 * 31 and 0xffffff) }}
-    val image = Bitmap({name}.WIDTH, {name}.HEIGHT, colors, Bitmap.Config.HARDWARE)
+    val pixels = File(words[1]).readBytes().map {{ it.toInt() and 0xff }}
+    val colors = IntArray(pixels.size / 3) {{
+        (255 shl 24) or (pixels[3 * it] shl 16) or (pixels[3 * it + 1] shl 8) or pixels[3 * it + 2]
+    }}
+    val image = Bitmap(words[2].toInt(), colors.size / words[2].toInt(), colors, Bitmap.Config.HARDWARE)
     val found = {name}(context, threads = 2).use {{ it.classify(image, most = 3) }}
     println(Seen.bytes.joinToString("") {{ "%02x".format(it) }})
     found.forEach {{ println("${{it.index}}\\t${{it.score}}\\t${{it.label}}") }}
@@ -42,13 +50,14 @@ def kotlin() -> Kotlin:
     return find_kotlin()
 
 
-def pixels() -> "np.ndarray[tuple[int, ...], np.dtype[np.int64]]":
-    """The image of MAIN, [H, W, 3]."""
-    colours = (np.arange(HEIGHT * WIDTH) * 7919 * 31) & 0xFFFFFF
-    return np.stack([colours >> 16, colours >> 8 & 0xFF, colours & 0xFF], 1).reshape(HEIGHT, WIDTH, 3)
+def pixels() -> NDArray[np.uint8]:
+    """An image of the model's size, [H, W, 3]."""
+    return np.random.default_rng(0).integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)
 
 
-def ran(kotlin: Kotlin, one: Bundle, runtime: Runtime, tmp_path: Path) -> tuple[bytes, list[list[str]]]:
+def ran(
+    kotlin: Kotlin, one: Bundle, runtime: Runtime, tmp_path: Path, image: NDArray[np.uint8]
+) -> tuple[bytes, list[list[str]]]:
     """What the model is fed by the generated class, and what `classify` makes of its answer."""
     name = CLASS_NAME[runtime]
     texts = {**STUBS, "main.kt": MAIN.format(name=name), f"{name}.kt": kotlin_files(one)[f"{name}.kt"]}
@@ -58,7 +67,9 @@ def ran(kotlin: Kotlin, one: Bundle, runtime: Runtime, tmp_path: Path) -> tuple[
         paths[-1].write_text(text)
     said = kotlin.compile(paths, tmp_path / "classes")
     assert f"{name}.kt" not in said, said
-    fed, *rows = kotlin.run(tmp_path / "classes", "check.MainKt", str(tmp_path)).splitlines()
+    (tmp_path / "image").write_bytes(image.tobytes())
+    words = (str(tmp_path), str(tmp_path / "image"), str(image.shape[1]))
+    fed, *rows = kotlin.run(tmp_path / "classes", "check.MainKt", *words).splitlines()
     return bytes.fromhex(fed), [row.split("\t") for row in rows]
 
 
@@ -67,11 +78,9 @@ def expected(file: ExportedFile) -> bytes:
     image = pixels()
     channels = file.input.shape[3 if file.input.layout == "NHWC" else 1]
     if channels == 1:
-        from PIL import Image
-
-        image = np.asarray(Image.fromarray(image.astype(np.uint8)).convert("L"))[:, :, None].astype(np.int64)
+        image = np.asarray(Image.fromarray(image).convert("L"))[:, :, None]
     if file.input.dtype == "uint8":
-        values = image.astype(np.uint8)
+        values: NDArray[Any] = image
     else:
         assert file.normalisation is not None
         mean, std = (np.array(part, np.float32) for part in (file.normalisation.mean, file.normalisation.std))
@@ -91,7 +100,7 @@ def test_generated_code_compiles_and_feeds_the_model_what_the_manifest_says(
     elif kind == "grey":
         shape = (1, HEIGHT, WIDTH, 1) if runtime == "tflite" else (1, 1, HEIGHT, WIDTH)
         file = replace(file, input=replace(file.input, shape=shape), normalisation=Normalisation((72.9,), (90.02,)))
-    fed, rows = ran(kotlin, bundle(file), runtime, tmp_path)
+    fed, rows = ran(kotlin, bundle(file), runtime, tmp_path, pixels())
     assert fed == expected(file)
     scores = np.array([3.0 if place == 4 else place / 10 for place in range(len(LABELS))], np.float32)
     if not file.softmax:
@@ -101,11 +110,33 @@ def test_generated_code_compiles_and_feeds_the_model_what_the_manifest_says(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_photograph_of_another_shape_is_cropped_and_scaled_as_training_images_are(
+    kotlin: Kotlin, runtime: Runtime, tmp_path: Path
+) -> None:
+    side = 8
+    across, down = np.meshgrid(np.arange(100), np.arange(75))
+    lines = 90 * (across % 2)  # of one pixel: what leaves pixels out makes them dark or bright
+    image = np.stack([2 * across + 20, down + lines, 120 + 100 * np.sin(across / 7)], 2).astype(np.uint8)
+    encoded = io.BytesIO()
+    Image.fromarray(image).save(encoded, "png")
+    trained_on = decode_image(encoded.getvalue(), name="photograph", resolution=side, channels=3).astype(int)
+    file = exported(tmp_path, "net_fp32.tflite" if runtime == "tflite" else "net_fp32.pte")
+    shape = (1, side, side, 3) if runtime == "tflite" else (1, 3, side, side)
+    file = replace(file, input=replace(file.input, shape=shape, dtype="uint8"))
+    content, _ = ran(kotlin, bundle(file), runtime, tmp_path, image)
+    fed = np.frombuffer(content, np.uint8).reshape(shape[1:])
+    difference = np.abs((fed.transpose(2, 0, 1) if runtime == "tflite" else fed) - trained_on)
+    # The whole image stretched differs by 25, every ninth pixel of its lines by 45.
+    assert difference.max() <= 12
+
+
+@pytest.mark.slow
 def test_more_labels_than_a_method_holds_compile(kotlin: Kotlin, tmp_path: Path) -> None:
     count = 21 * LABELS_PER_PART + 7
     labels = tuple(f"class {number} of ImageNet-21k" for number in range(count))
     file = exported(tmp_path, labels=labels, output=TensorInfo("output", (1, count), "NC"))
-    _, rows = ran(kotlin, bundle(file), "tflite", tmp_path)
+    _, rows = ran(kotlin, bundle(file), "tflite", tmp_path, pixels())
     assert rows[0][2] == labels[count - 1]
 
 
