@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pocketnas.config import RunConfig, builtin_config, load_config
+from pocketnas.config import RunConfig, builtin_config, load_config, parse_config
 from pocketnas.console import say
 from pocketnas.launch import refuse_several_processes
 from pocketnas.pipeline import STAGES, run_all, run_one
@@ -35,7 +35,7 @@ def run_demo(runs: Path, data: str) -> None:
             say(f"the earlier demo is kept in {kept}")
         else:
             say(f"going on with {path}")
-    directory = RunDirectory.open(path) if path.exists() else _create(path, text)
+    directory = RunDirectory.open(path) if path.exists() else _start(path, parse_config(text, source="demo"), text)
     run_all(directory)
     _conclude(directory)
 
@@ -45,11 +45,11 @@ def run_config(config_path: Path, runs: Path, *, resume: bool) -> None:
     from search.data.load import check_source
 
     config, text = load_config(config_path)
-    check_source(config.data.source)  # before anything is measured
     path = runs / config.name
     if not resume:
         directory = _start(path, config, text)
     else:
+        check_source(config.data.source)  # before anything is measured
         directory = RunDirectory.open(path)
         if (path / "config.toml").read_bytes() != text:
             raise InputError(f"{config_path} differs from {path}/config.toml; resume with that one, or rename the run")
@@ -114,6 +114,7 @@ def _start(path: Path, config: RunConfig, text: bytes) -> RunDirectory:
     """A new run; what no stage could work with is refused first, so that a corrected configuration finds no run."""
     from pocketnas.measuring import check_table, open_device
     from pocketnas.taken_table import taken_table
+    from search.data.load import check_data
     from search.hand_made import hand_made_choices
     from search.latency_loss import LatencyLoss
     from search.space import load_space
@@ -129,13 +130,14 @@ def _start(path: Path, config: RunConfig, text: bytes) -> RunDirectory:
         hand_made_choices(space)
     else:
         LatencyLoss(config.search.loss, config.search.target_ms, config.search.beta)
+    check_data(
+        config.data.source,
+        resolution=space.resolution,
+        channels=space.image_channels,
+        classes=space.classes,
+        holdout=config.data.holdout,
+    )
     return RunDirectory.create(path, config, text)
-
-
-def _create(path: Path, text: bytes) -> RunDirectory:
-    from pocketnas.config import parse_config
-
-    return RunDirectory.create(path, parse_config(text, source="demo"), text)
 
 
 def _free_name(path: Path) -> Path:

@@ -134,7 +134,7 @@ def split(labels: "torch.Tensor", holdout: int, seed: int) -> "tuple[torch.Tenso
     if not 1 <= holdout <= sum(capacity):
         raise InputError(
             f"cannot hold out {holdout} of {len(labels)} training images: at least 1 and at most "
-            f"{sum(capacity)} (half of every class) are possible"
+            f"{sum(capacity)} (half of every class) are possible; change data.holdout"
         )
     shares = [0] * len(counts)
     remaining = holdout

@@ -43,20 +43,8 @@ def read_folder(root: Path, *, resolution: int, channels: int, progress: Progres
     """
     import torch
 
-    train_root, test_root = _parts(root)
-    classes = _classes(train_root)
-    train = _listing(train_root, classes)
-    test = None
-    if test_root is not None:
-        if _classes(test_root) != classes:
-            different = sorted(set(_classes(test_root)) ^ set(classes))
-            raise DataError(f"{test_root} and {train_root} must have the same classes; {different[0]} is in one only")
-        test = _listing(test_root, classes)
     check_form(resolution, channels, str(root))
-    source = str(root)
-    if test is None:
-        source += f" ({TEST_FRACTION:.0%} of every class drawn as test images)"
-        train, test = _divided(train, classes, str(root))
+    classes, train, test, source = _divided(root)
     paths, held = train.paths + test.paths, len(train.paths)
     labels = torch.tensor(train.labels + test.labels, dtype=torch.int64)
 
@@ -74,10 +62,27 @@ def read_folder(root: Path, *, resolution: int, channels: int, progress: Progres
     return decoded(key, (len(paths), channels, resolution, resolution), str(root), fill)
 
 
-def _divided(listing: _Listing, classes: tuple[str, ...], source: str) -> tuple[_Listing, _Listing]:
+def folder_labels(root: Path) -> "tuple[tuple[str, ...], torch.Tensor]":
+    """The classes of such a folder, and its training images' labels, int64 [N]; no image is read. Raises DataError."""
     import torch
 
-    drawn = draw_test_images(torch.tensor(listing.labels, dtype=torch.int64), classes, source)
+    classes, train, _, _ = _divided(root)
+    return classes, torch.tensor(train.labels, dtype=torch.int64)
+
+
+def _divided(root: Path) -> tuple[tuple[str, ...], _Listing, _Listing, str]:
+    """Classes, training and test images, and where they come from, for people."""
+    import torch
+
+    train_root, test_root = _parts(root)
+    classes = _classes(train_root)
+    listing = _listing(train_root, classes)
+    if test_root is not None:
+        if _classes(test_root) != classes:
+            different = sorted(set(_classes(test_root)) ^ set(classes))
+            raise DataError(f"{test_root} and {train_root} must have the same classes; {different[0]} is in one only")
+        return classes, listing, _listing(test_root, classes), str(root)
+    drawn = draw_test_images(torch.tensor(listing.labels, dtype=torch.int64), classes, str(root))
     train, test = (
         _Listing(
             tuple(listing.paths[index] for index in part.tolist()),
@@ -85,7 +90,7 @@ def _divided(listing: _Listing, classes: tuple[str, ...], source: str) -> tuple[
         )
         for part in drawn
     )
-    return train, test
+    return classes, train, test, f"{root} ({TEST_FRACTION:.0%} of every class drawn as test images)"
 
 
 def draw_test_images(

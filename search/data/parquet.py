@@ -35,6 +35,19 @@ class _Labels:
     folders: tuple[str | None, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """The rows of all files. labels: int64 [N], those of the `held` training images first. places: where among them
+    each row's image belongs; None: one after another. source: for people."""
+
+    files: tuple[Path, ...]
+    classes: tuple[str, ...]
+    labels: "torch.Tensor"
+    held: int
+    places: list[int] | None
+    source: str
+
+
 def has_parquet(folder: Path) -> bool:
     """Whether `folder` (or its subfolder `data`, the layout of published sets) holds training rows in Parquet."""
     return bool(_files(folder, ("train",)))
@@ -50,30 +63,41 @@ def read_parquet(path: Path, *, resolution: int, channels: int, progress: Progre
     """
     import torch
 
-    train_files, test_files = _parts(path)
-    files, name, source = (*train_files, *test_files), path.resolve().stem, str(path)
-    check_form(resolution, channels, source)
-    train, test = _labels(train_files), _labels(test_files) if test_files else None
-    classes = _class_names(train_files[0], train, test, source)
-    labels = _numbers(train, classes, str(train_files[0]))
-    places: list[int] | None = None
-    if test is not None:
-        held = len(labels)
-        labels = torch.cat([labels, _numbers(test, classes, str(test_files[0]))])
-    else:
-        source += f" ({TEST_FRACTION:.0%} of every class drawn as test images)"
-        kept, drawn = draw_test_images(labels, classes, str(path))
-        held, order = len(kept), torch.cat([kept, drawn])
-        labels, places = labels[order], order.argsort().tolist()
+    check_form(resolution, channels, str(path))
+    rows, name = _divided(path), path.resolve().stem
+    labels, held = rows.labels, rows.held
 
     def fill(pixels: "Pixels") -> ImageData:
         what = f"decoding {name} images"
-        decode_images(_encoded(files), pixels, places=places, what=what, progress=progress)
+        decode_images(_encoded(rows.files), pixels, places=rows.places, what=what, progress=progress)
         images = torch.from_numpy(pixels)
-        return ImageData(name, classes, images[:held], labels[:held], images[held:], labels[held:], source, None)
+        parts = (images[:held], labels[:held], images[held:], labels[held:])
+        return ImageData(name, rows.classes, *parts, rows.source, None)
 
-    key = _key(path, files, resolution, channels)
+    key = _key(path, rows.files, resolution, channels)
     return decoded(key, (len(labels), channels, resolution, resolution), str(path), fill)
+
+
+def parquet_labels(path: Path) -> "tuple[tuple[str, ...], torch.Tensor]":
+    """The classes of such files, and their training rows' labels, int64 [N]; no image is read. Raises DataError."""
+    rows = _divided(path)
+    return rows.classes, rows.labels[: rows.held]
+
+
+def _divided(path: Path) -> _Rows:
+    import torch
+
+    train_files, test_files = _parts(path)
+    train, test = _labels(train_files), _labels(test_files) if test_files else None
+    classes = _class_names(train_files[0], train, test, str(path))
+    labels = _numbers(train, classes, str(train_files[0]))
+    if test is not None:
+        both = torch.cat([labels, _numbers(test, classes, str(test_files[0]))])
+        return _Rows((*train_files, *test_files), classes, both, len(labels), None, str(path))
+    kept, drawn = draw_test_images(labels, classes, str(path))
+    order = torch.cat([kept, drawn])
+    source = f"{path} ({TEST_FRACTION:.0%} of every class drawn as test images)"
+    return _Rows(train_files, classes, labels[order], len(kept), order.argsort().tolist(), source)
 
 
 def _key(path: Path, files: tuple[Path, ...], resolution: int, channels: int) -> str:

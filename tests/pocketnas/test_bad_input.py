@@ -13,7 +13,9 @@ from sample_tables import measured_table, table_info
 
 from latency.opspec import EMPTY
 from latency.table import LatencyTable, TableRow
+from pocketnas.commands.run import find_run, run_config
 from pocketnas.config import builtin_config
+from pocketnas_base.errors import InputError
 from search.space import load_space
 
 DEMO = builtin_config("demo")[1].decode()
@@ -91,6 +93,26 @@ def test_images_that_are_not_there_are_missed_before_anything_is_measured(
         assert "unknown data '/nowhere/cifar': no such name, folder or .parquet file; known: fashion-mnist" in line
         assert not (runs / "demo" / "table.parquet").exists()
     assert "unknown data '/nowhere/mnist'" in refused("demo", "--data", "/nowhere/mnist", "--runs", tmp_path / "demos")
+
+
+def test_photographs_that_do_not_fit_the_space_are_refused_before_a_run_is_begun(
+    config: Callable[[str], Path], tmp_path: Path
+) -> None:
+    for label in ("cat", "dog"):
+        for number in range(200):
+            path = tmp_path / "images" / label / f"{number}.jpg"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch()
+    text = DEMO.replace("fashion-mnist", str(tmp_path / "images"))
+    runs = tmp_path / "runs"
+    with pytest.raises(InputError, match="has 2 classes where 10 are asked for"):
+        run_config(config(text), runs, resume=False)
+    space = (Path(__file__).parents[2] / "search" / "spaces" / "demo.toml").read_text()
+    (tmp_path / "two.toml").write_text(space.replace("classes = 10", "classes = 2"))
+    text = text.replace('space = "demo"', f'space = "{tmp_path / "two.toml"}"')
+    with pytest.raises(InputError, match="of 320 training images: at least 1 and at most 160"):
+        find_run(config(text), runs)
+    assert not runs.exists()
 
 
 def test_an_unknown_device_is_refused(tmp_path: Path) -> None:

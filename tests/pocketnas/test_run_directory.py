@@ -37,7 +37,7 @@ def test_a_space_that_was_changed_meanwhile_is_not_taken_for_the_runs(tmp_path: 
 def test_a_space_of_the_products_own_is_only_named(tmp_path: Path) -> None:
     config = write_run(tmp_path)
     text = config.read_text().replace(str(tmp_path / "tiny.toml"), "demo").replace('use = "', '# use = "')
-    config.write_text(text)
+    config.write_text(text.replace(str(tmp_path / "images"), "fashion-mnist"))
     begun = find_run(config, tmp_path / "runs")
     assert not begun.space.exists()
     assert RunContext(begun).space.name == "demo"

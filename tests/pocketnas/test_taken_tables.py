@@ -75,8 +75,14 @@ def elsewhere(tmp_path: Path) -> Path:
     return tmp_path / "elsewhere.parquet"
 
 
-def test_a_published_table_stands_in_for_measuring(config: Callable[..., Path], tmp_path: Path) -> None:
-    done = program("table", "build", config('use = "pixel1"', "mobile"), "--runs", tmp_path / "runs")
+def test_a_published_table_stands_in_for_measuring(config: Callable[..., Path], images: Path, tmp_path: Path) -> None:
+    photographs, path = tmp_path / "photographs", config('use = "pixel1"', "mobile")
+    for label in range(1000):
+        (photographs / str(label)).mkdir(parents=True)
+        for number in range(3):
+            (photographs / str(label) / f"{number}.png").touch()
+    path.write_text(path.read_text().replace(str(images), str(photographs)))
+    done = program("table", "build", path, "--runs", tmp_path / "runs")
     assert done.returncode == 0, done.stderr
     assert "taken over: mobile on Pixel 1 (imported, tunas), 148 rows" in done.stderr
     run = tmp_path / "runs" / "taken"

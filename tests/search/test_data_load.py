@@ -2,6 +2,7 @@
 
 import gzip
 import struct
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from real_images import fashion_mnist
 
 from pocketnas_base.errors import DataError, InputError
 from search.data.fit import fit_images
-from search.data.load import load_data
+from search.data.load import check_data, load_data
 
 
 def grey(size: int = 28, count: int = 3) -> torch.Tensor:
@@ -85,6 +86,46 @@ def test_a_wrong_number_of_classes_is_refused(tmp_path: Path):
     write_idx_folder(tmp_path)
     with pytest.raises(DataError, match="has 3 classes where 10 are asked for"):
         load_data(str(tmp_path), resolution=8, channels=3, classes=10)
+
+
+def in_every_form(root: Path) -> list[str]:
+    """The same data set as each kind of source: 12 training images and some test images of 3 classes, none of which
+    could be decoded."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    for kind in ("idx", "folder", "whole", "parquet"):
+        (root / kind).mkdir()
+    write_idx_folder(root / "idx")
+    for part, count in (("train-images-idx3-ubyte.gz", 12), ("t10k-images-idx3-ubyte.gz", 6)):
+        (root / "idx" / part).write_bytes(b"no images of " + bytes([count]))
+    for label in range(3):
+        for place, count in ((root / "folder" / "train", 4), (root / "folder" / "test", 2), (root / "whole", 5)):
+            (place / f"kind{label}").mkdir(parents=True)
+            for number in range(count):
+                (place / f"kind{label}" / f"{number}.png").write_bytes(b"no image")
+    for part, count in (("train", 12), ("test", 6)):
+        rows = {"img": [b"no image"] * count, "label": [number % 3 for number in range(count)]}
+        pq.write_table(pa.table(rows), root / "parquet" / f"{part}.parquet")
+    module = "def whole(resolution, channels):\n    import numpy as np\n"
+    module += "    return {'train_images': np.zeros((15, 8, 8), np.uint8), 'train_labels': [0, 1, 2] * 5}\n"
+    (root / "labels_of_mine.py").write_text(module)
+    return ["idx", "folder", "whole", "parquet", "parquet/train.parquet", "labels_of_mine:whole"]
+
+
+def test_classes_and_holdout_are_checked_by_the_labels_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    for spec in in_every_form(tmp_path):
+        most = 3 if spec == "parquet/train.parquet" else 6
+        check_data(spec, resolution=8, channels=3, classes=3, holdout=most)
+        with pytest.raises(DataError, match=r"has 3 classes where 1000 are asked for.* classes = 3 \(docs/spaces.md\)"):
+            check_data(spec, resolution=8, channels=3, classes=1000, holdout=most)
+        with pytest.raises(InputError, match=f"at most {most} .* change data.holdout"):
+            check_data(spec, resolution=8, channels=3, classes=3, holdout=most + 1)
+    check_data("fashion-mnist", resolution=8, channels=3, classes=10, holdout=30_000)
+    with pytest.raises(InputError, match="at most 30000"):
+        check_data("fashion-mnist", resolution=8, channels=3, classes=10, holdout=30_001)
 
 
 @pytest.mark.parametrize("spec", ["imagenet", "/nowhere/at/all", "none.txt"])
