@@ -11,6 +11,7 @@ from android_bench.adb.phone import transport_kind
 from android_bench.device import LOCAL
 from android_bench.reasons import REASONS
 from deploy.choice import MOST_LOSS_POINTS
+from deploy.evidence import kinds_of
 from deploy.subject import MAX_CALIBRATION_IMAGES
 from latency.calibrate import MIN_NETWORKS
 from latency.correction import MAX_NETWORKS
@@ -289,6 +290,10 @@ class RunConfig(Section):
             raise ValueError(f"export.runtimes must hold the table's runtime, {self.table.runtime}")
         if self.table.precision not in self.exported_precisions:
             raise ValueError(f"export.precisions must hold the table's precision, {self.table.precision}")
+        try:
+            kinds_of(self.export.runtimes, self.exported_precisions)
+        except InputError as error:
+            raise ValueError(f"export: {error}") from None
         return self
 
 

@@ -129,6 +129,12 @@ def test_every_example_can_be_read(path: Path) -> None:
             '[export]\nruntimes = ["executorch"]\n[search]',
             "export.runtimes must hold the table's runtime, tflite",
         ),
+        (
+            "[search]",
+            '[table]\nruntime = "executorch"\n'
+            '[export]\nruntimes = ["executorch"]\nprecisions = ["fp32", "int8-dynamic"]\n[search]',
+            "export: executorch files are not exported in int8-dynamic",
+        ),
         ("[search]", '[export]\nlicence = ""\n[search]', "export.licence: String should have at least 1 character"),
         ("[search]", '[export]\nlicence = "a\\u001bb"\n[search]', "licence holds characters that cannot be printed"),
         ("[search]", "[baseline]\nmultipliers = [0]\n[search]", "baseline.multipliers.0: Input should be greater"),
