@@ -58,6 +58,11 @@ def table_build(
     if run_or_config is not None:
         if space or out is not None or device or config or runtime or precision or threads or resolution or ray:
             raise InputError("give either a run or --space, --out, --device and what to build, not both")
+        if processes is not None or tolerate or runner is not None or delegate != "cpu":
+            raise InputError(
+                "a run's table is measured as its configuration says (table.processes, tolerate), by our own runner; "
+                "leave --processes, --tolerate, --runner and --delegate out, or give --space and --out"
+            )
         from pocketnas.commands.run import run_stage
 
         run_stage("table", run_or_config, runs)

@@ -111,6 +111,10 @@ def test_a_setting_that_makes_no_sense_is_one_line(asked: AskedSettings, message
         ("--space demo --out t.parquet --runtime tflite,tflite", "--runtime tflite is given twice"),
         ("--space demo --out t.csv --threads 1,2", "--out t.csv: a table is a .parquet file"),
         ("some_run --threads 2", "give either a run or --space, --out, --device and what to build, not both"),
+        ("some_run --processes 3", "as its configuration says (table.processes, tolerate)"),
+        ("some_run --tolerate thermal", "as its configuration says (table.processes, tolerate)"),
+        ("some_run --runner benchmark_model=tool", "by our own runner; leave --processes"),
+        ("some_run --delegate gpu", "by our own runner; leave --processes"),
     ],
 )
 def test_the_command_line_refuses_it_and_leaves_nothing(
