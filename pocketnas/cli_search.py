@@ -26,7 +26,8 @@ class _SearchOfRuns(TyperGroup):
 
 search_app = typer.Typer(
     cls=_SearchOfRuns,
-    help="Search the space against the run's latency table: `pocketnas search RUN_OR_CONFIG`.",
+    help="Search the space against the run's latency table: `pocketnas search RUN_OR_CONFIG`. Its options: "
+    "`pocketnas search run --help`.",
 )
 
 Tables = Annotated[
@@ -54,12 +55,12 @@ def search(
         typer.Option(help="Latencies in ms between commas, such as 20,30,40: one network each from one supernet."),
     ] = None,
     by: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="How --targets are met: `evolution` over a supernet of all paths alike, or `probabilities` of the "
-            "run's own search."
+            help="How --targets are met: `evolution` over a supernet of all paths alike (the default), or "
+            "`probabilities` of the run's own search."
         ),
-    ] = "evolution",
+    ] = None,
     json: Json = False,
 ) -> None:
     """Search the space against the run's latency table; with --targets, for several latencies at once."""
@@ -68,10 +69,12 @@ def search(
 
         if max_ms is not None:
             raise InputError("--max-ms is for one target; --targets are limits themselves")
-        search_targets(run_or_config, runs, targets, by, table or [], as_json=json)
+        search_targets(run_or_config, runs, targets, "evolution" if by is None else by, table or [], as_json=json)
         return
     from pocketnas.commands.run import run_stage
 
+    if by is not None:
+        raise InputError("--by says how --targets are met; give them, or leave it out")
     if len(table or []) > 1:
         raise InputError("a search follows one table; several are for --targets")
     if json:

@@ -125,6 +125,11 @@ def test_the_installed_program_helps_answers_and_refuses() -> None:
     assert len(refused.stderr.splitlines()) == 1
 
 
+def test_help_on_search_says_where_the_options_of_a_search_are() -> None:
+    assert "pocketnas search run --help" in " ".join(program("search", "--help").stdout.split())
+    assert "--max-ms" in program("search", "run", "--help").stdout
+
+
 @pytest.mark.parametrize("name", sorted(PUBLISHED))
 def test_published_nets_have_the_published_size(name: str) -> None:
     about = answer("zoo", name, "--json")

@@ -135,6 +135,7 @@ def test_by_probabilities_the_runs_own_search_says(tmp_path: Path) -> None:
         (("--targets", "1", "--table", "a/p.parquet", "--table", "b/p.parquet"), "two of the tables have the same"),
         (("--table", "a.parquet", "--table", "b.parquet"), "several are for --targets"),
         (("--json",), "--json is for --targets"),
+        (("--by", "evolution"), "--by says how --targets are met"),
     ],
 )
 def test_what_means_nothing_is_refused_before_anything_starts(
