@@ -10,7 +10,7 @@ from pocketnas.console import progress_bar
 from pocketnas.export_images import spread_over
 from pocketnas.outside_delegate import outside_delegate
 from pocketnas.stages.context import RunContext
-from pocketnas.stages.training import Trainee, trainee, training_record
+from pocketnas.stages.training import ROLES, Role, Trainee, trainee, training_record
 from pocketnas_base.artifact import Precision, Runtime
 from search.data.dataset import ImageData
 
@@ -18,9 +18,9 @@ from search.data.dataset import ImageData
 def run(context: RunContext) -> str:
     """Write deploy/ (the derived network, all runtimes and precisions) and baseline/deploy/ (those of the table)."""
     config = context.config
+    derived, baseline = (_trained(context, role) for role in ROLES)
     with progress_bar("data") as progress:
         data = context.data(progress)
-    derived, baseline = trainee(context, "derived"), trainee(context, "baseline")
     with finishing(derived.deploy, about_run(context, data_licence=data.licence)):
         files = _export(context, derived, data, config.export.runtimes, config.exported_precisions)
     _export(context, baseline, data, [config.table.runtime], [config.table.precision])
@@ -29,6 +29,12 @@ def run(context: RunContext) -> str:
         f"off by {file.parity.relative_error:.1e}"
         for file in files
     )
+
+
+def _trained(context: RunContext, role: Role) -> Trainee:
+    subject = trainee(context, role)
+    training_record(context, role)
+    return subject
 
 
 def _export(
@@ -41,7 +47,6 @@ def _export(
     from search.network import load_network
 
     wanted = context.config.export
-    training_record(context, subject.role)
     context.limit_threads()
     network = load_network(subject.architecture, subject.weights)
     calibrated = "int8" in precisions

@@ -134,7 +134,7 @@ def test_a_table_of_another_space_is_refused(tmp_path: Path) -> None:
 def test_a_stage_without_what_it_needs_names_the_stage_before(tmp_path: Path) -> None:
     run = tmp_path / "runs" / "demo"
     run.mkdir(parents=True)
-    (run / "config.toml").write_text(DEMO)
+    (run / "config.toml").write_text(DEMO.replace('"fashion-mnist"', '"/nowhere/cifar"'))
     (run / "stages.json").write_text(json.dumps({"environment": {"seconds": 0, "done": True}}))
     assert "build it first: pocketnas table build" in refused("search", run)
     assert "search first: pocketnas search" in refused("train", run)
