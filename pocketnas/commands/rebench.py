@@ -9,6 +9,7 @@ from pathlib import Path
 from android_bench.device import LOCAL, Device
 from android_bench.job import Job
 from android_bench.latencies import latencies
+from android_bench.local import local_info
 from android_bench.protocol import Protocol, networks_on
 from android_bench.session import measure
 from android_bench.store import SampleStore
@@ -86,7 +87,8 @@ def _foretold(folder: Path, options: RebenchOptions) -> Foretold | None:
 
 
 def _knows_host(bundle: Bundle, threads: int) -> bool:
-    return all(any(one.device == LOCAL and one.threads == threads for one in file.latency) for file in bundle.files)
+    where = (local_info().fingerprint, threads)
+    return all(any((one.device_fingerprint, one.threads) == where for one in file.latency) for file in bundle.files)
 
 
 def _measured(
@@ -216,11 +218,12 @@ def _choice(bundle: Bundle, like: DeviceLatency) -> Recommendation:
 
 def _host(bundle: Bundle, name: str, like: DeviceLatency) -> DeviceLatency | None:
     """What this machine takes for a file with as many threads; None where it is the device itself, or not known."""
-    if like.device == LOCAL:
+    here = local_info().fingerprint
+    if like.device_fingerprint == here:
         return None
     for file in bundle.files:
         if file.artifact.path.name == name:
-            return next((one for one in file.latency if one.device == LOCAL and one.threads == like.threads), None)
+            return latency_on(file, replace(like, device_fingerprint=here))
     return None
 
 
