@@ -1,5 +1,6 @@
 """Images from a function of the user's own: real digits in every layout, and one clear line for what does not fit."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -197,3 +198,30 @@ def test_what_does_not_fit_is_one_clear_line(digits: str, function: str, message
 def test_a_wrong_number_of_classes_is_refused(digits: str) -> None:
     with pytest.raises(DataError, match="has 10 classes where 3 are asked for"):
         load_data(f"{digits}:grey", resolution=8, channels=1, classes=3)
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        (
+            "json:mine",
+            r"module json has no mine; json is .*json/__init__.py, so a module of your own in .* needs another",
+        ),
+        ("json.mine:data", r"no module json.mine in .* packages; json is .*json/__init__.py, so a module of your own"),
+        (
+            "sys:mine",
+            "module sys has no mine; sys is built into Python, so a module of your own in .* needs another name",
+        ),
+        ("of_my_own:mine", "module of_my_own has no mine$"),
+    ],
+)
+def test_a_name_that_another_module_has_already_is_named(
+    spec: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / "json").mkdir()
+    for name in ("json/mine.py", "json.py", "sys.py", "of_my_own.py"):
+        (tmp_path / name).write_text("def data(): pass\n")
+    with pytest.raises(InputError, match=message):
+        load_data(spec, resolution=8, channels=1)
