@@ -1,7 +1,7 @@
 """What is known of an exported file: what it was made of, how it was made, and how near it comes to torch."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, Literal
@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from deploy.accuracy import Model, outputs_of, top1_percent, top5_percent, torch_model
 from deploy.fingerprint import weights_sha256
 from deploy.interpreters import load_interpreter, runtime_version
+from deploy.kinds import Kind
 from deploy.manifest import ExportedFile, TensorInfo
 from deploy.parity import check_parity, keeps_accuracy
 from deploy.subject import Subject, deployed_module
 from deploy.tflite_network import Converter
 from deploy.tflite_schema import INPUT_NAME, OUTPUT_NAME
-from pocketnas_base.artifact import PRECISIONS, RUNTIMES, Artifact, Precision, Runtime
+from pocketnas_base.artifact import Artifact, Precision, Runtime
 from pocketnas_base.errors import InputError
 from pocketnas_base.progress import Progress
 
@@ -25,16 +26,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SUFFIX: dict[Runtime, str] = {"tflite": ".tflite", "executorch": ".pte"}
-PRECISIONS_OF: dict[Runtime, tuple[Precision, ...]] = {
-    "tflite": PRECISIONS,
-    "executorch": ("fp32", "fp16", "int8"),
-}
-"""What networks can be exported in."""
 
 RECIPE_VERSION = 3
 """Raise it whenever other files are made of the same network by the same converters: older ones are then made again."""
-
-Kind = tuple[Runtime, Precision]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,19 +47,6 @@ class Expected:
     labels: NDArray[np.int64] | None
     top1: float | None
     top5: float | None
-
-
-def kinds_of(runtimes: Sequence[Runtime], precisions: Sequence[Precision]) -> list[Kind]:
-    """Every precision of every runtime that has it, in a fixed order. Raises InputError where none has one."""
-    for precision in precisions:
-        if not any(precision in PRECISIONS_OF[runtime] for runtime in runtimes):
-            raise InputError(f"{' and '.join(runtimes)} files are not exported in {precision}")
-    return [
-        (runtime, precision)
-        for runtime in RUNTIMES
-        for precision in PRECISIONS_OF[runtime]
-        if runtime in runtimes and precision in precisions
-    ]
 
 
 def expected_of(subject: Subject, progress: Progress) -> Expected:

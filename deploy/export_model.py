@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 
 from deploy.evidence import (
     Expected,
-    Kind,
     described,
     ends_of,
     expected_of,
@@ -19,9 +18,9 @@ from deploy.evidence import (
     file_stem,
     identity,
     kind_of,
-    kinds_of,
     why_rejected,
 )
+from deploy.kinds import Kind, kinds_of
 from deploy.layer_outputs import LayerComparison, LayerReport, layers_path
 from deploy.manifest import ExportedFile, OutsideDelegate, is_intact, read_manifest, write_manifest
 from deploy.pte_network import convert_to_pte

@@ -11,7 +11,7 @@ from android_bench.adb.phone import transport_kind
 from android_bench.device import LOCAL
 from android_bench.reasons import REASONS
 from deploy.choice import MOST_LOSS_POINTS
-from deploy.evidence import kinds_of
+from deploy.kinds import kinds_of
 from deploy.subject import MAX_CALIBRATION_IMAGES
 from latency.calibrate import MIN_NETWORKS
 from latency.correction import MAX_NETWORKS

@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deploy.evidence import file_stem, kinds_of
+from deploy.evidence import file_stem
 from deploy.export_model import export_model
+from deploy.kinds import kinds_of
 from deploy.manifest import About, ExportedFile
 from deploy.subject import MAX_CALIBRATION_IMAGES, Subject
 from deploy.tflite_network import CONVERTERS, check_converter

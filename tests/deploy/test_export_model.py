@@ -16,9 +16,9 @@ from export_cases import Branching, HoldsFloat32, Other, TwoOutputs, Unsupported
 from torch import nn
 
 from deploy import evidence
-from deploy.evidence import kinds_of
 from deploy.export_model import export_model
 from deploy.interpreters import load_interpreter
+from deploy.kinds import kinds_of
 from deploy.layer_outputs import LayerComparison, layers_path
 from deploy.manifest import ExportedFile, Normalisation, read_manifest
 from deploy.subject import Subject
