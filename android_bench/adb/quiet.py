@@ -23,6 +23,9 @@ _REFUSALS = (b"exception", b"error", b"unknown command", b"not supported", b"can
 _NO_EFFECT = "it took no effect"
 
 FIXED_PERFORMANCE = "fixed_performance_mode"
+_BRIGHTNESS = "screen_brightness"
+_BRIGHTNESS_MODE = "screen_brightness_mode"
+_AUTOMATIC = "1"
 
 Command = tuple[str, ...]
 
@@ -55,8 +58,8 @@ def _stored(namespace: str, key: str, wanted: str) -> _Setting:
 _SETTINGS = (
     _stored("global", "stay_on_while_plugged_in", "7"),
     _stored("system", "screen_off_timeout", "1800000"),
-    _stored("system", "screen_brightness_mode", "0"),
-    _stored("system", "screen_brightness", "0"),
+    _stored("system", _BRIGHTNESS_MODE, "0"),
+    _stored("system", _BRIGHTNESS, "0"),
     _stored("global", "low_power", "0"),
     _Setting(
         "doze",
@@ -119,11 +122,15 @@ class Quiet:
 
     def put_right(self) -> list[Change]:
         """Restore what the phone's own journal holds: of this session, or of one that died. Returns what was done."""
-        waiting = self.pending()
-        if not waiting:
+        pending = self.pending()
+        if not pending:
             return []
+        # The last to be changed is the first: brightness that is written in automatic mode moves the user's slider.
+        waiting = {name: pending[name] for name in reversed(_BY_NAME) if name in pending}
         refusals = self._write(waiting)
         after = self._read()
+        if after[_BRIGHTNESS_MODE] == _AUTOMATIC:
+            after[_BRIGHTNESS] = None  # the system's own by now
         done: list[Change] = []
         for name, value in waiting.items():
             words = refusals[name]

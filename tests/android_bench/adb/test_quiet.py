@@ -119,6 +119,18 @@ def test_whatever_the_settings_were_they_are_again(phone: Lookalike, quiet: Quie
     assert everything(phone) == before
 
 
+def test_brightness_that_the_system_adapts_is_the_systems_again(phone: Lookalike, quiet: Quiet) -> None:
+    phone.set(SETTINGS["screen_brightness_mode"], "1")
+    before = everything(phone)
+    quiet.begin(asleep=False)
+    phone.set("adaptive_brightness", "64")
+    quiet.end()
+    assert everything(phone) == before
+    assert journal(phone) is None
+    assert outcomes(quiet)["screen_brightness"] == "restored"
+    assert phone.get("slider") is None
+
+
 def test_what_is_quiet_already_is_left_alone(phone: Lookalike, quiet: Quiet) -> None:
     for name, value in QUIET.items():
         phone.set(SETTINGS[name], value)
