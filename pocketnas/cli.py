@@ -222,24 +222,45 @@ def data_fetch(name: Annotated[str, typer.Argument(help="The data set: fashion-m
 
 
 class _Interrupted(BaseException):
-    """Ctrl-C. Not KeyboardInterrupt: Typer answers that one itself, with another exit status."""
+    """Ctrl-C, a request to end, or a terminal that was closed. Not KeyboardInterrupt: Typer answers that one itself,
+    with another exit status."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
 
 
-def _interrupt(_signal: int, _frame: FrameType | None) -> None:
-    raise _Interrupted
+def _heed_signals() -> None:
+    """Turn the signals that ask for an end into _Interrupted, so that a phone is put back first."""
+    terminals = [stream for stream in (1, 2) if os.isatty(stream)]
+
+    def interrupt(number: int, _frame: FrameType | None) -> None:
+        # `timeout` and shells ask twice, and what puts a device back is not to be broken off. Ctrl-C still does.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        for stream in terminals:
+            if not os.isatty(stream):  # it was closed: whoever says something there would fail
+                os.dup2(os.open(os.devnull, os.O_WRONLY), stream)
+        raise _Interrupted(number)
+
+    signal.signal(signal.SIGINT, interrupt)
+    signal.signal(signal.SIGTERM, interrupt)
+    if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as nohup has it
+        signal.signal(signal.SIGHUP, interrupt)
 
 
 def main() -> None:
-    """Entry point: one line for an error that was foreseen, its exit status, and 130 for Ctrl-C."""
+    """Entry point: one line for an error that was foreseen, and its exit status; 128 and the signal's number where a
+    signal has ended it, 130 for Ctrl-C."""
     # OpenMP threads that spin at barriers stall ten-fold as soon as another program wants a core; torch reads it once.
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    signal.signal(signal.SIGINT, _interrupt)
+    _heed_signals()
     try:
         app()
     except PocketNASError as error:
         _fail(str(error), error.exit_code)
-    except _Interrupted:
-        _fail("interrupted; nothing is lost: call it again to go on (`run` with --resume)", 130)
+    except _Interrupted as interruption:
+        _fail("interrupted; nothing is lost: call it again to go on (`run` with --resume)", 128 + interruption.number)
     except OSError as error:
         from pocketnas.console import os_error_line
 

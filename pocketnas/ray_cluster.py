@@ -2,6 +2,7 @@
 
 import logging
 import os
+import signal
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -32,6 +33,7 @@ def connected(address: str, devices: Sequence[str] = ()) -> Iterator[None]:
         _check_reachable(address)
     # Ray reports its use to its makers unless it is told not to.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    handler = signal.getsignal(signal.SIGTERM)
     import ray
 
     try:
@@ -44,6 +46,8 @@ def connected(address: str, devices: Sequence[str] = ()) -> Iterator[None]:
             ray.init(address, logging_level=logging.ERROR, log_to_driver=False)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise _unreachable(address, str(error).strip().splitlines()[0]) from error
+    finally:
+        signal.signal(signal.SIGTERM, handler)  # Ray ends the program at once
     try:
         yield
     finally:

@@ -26,7 +26,7 @@ class Done:
 def program(*words: str | Path) -> Done:
     """One call, with what it printed."""
     out, err = io.StringIO(), io.StringIO()
-    handler = signal.getsignal(signal.SIGINT)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     with (
         pytest.MonkeyPatch.context() as patched,
         contextlib.redirect_stdout(out),
@@ -36,7 +36,8 @@ def program(*words: str | Path) -> Done:
         patched.setenv("OMP_WAIT_POLICY", "passive")
         with pytest.raises(SystemExit) as ended:
             main()
-    signal.signal(signal.SIGINT, handler)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
     return Done(int(ended.value.code or 0), out.getvalue(), err.getvalue())
 
 
