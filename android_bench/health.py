@@ -66,13 +66,21 @@ class CoreHealth:
 @dataclass(frozen=True, slots=True)
 class PhoneHealth:
     """What Android's services say. None: the phone has no such service, or what it says is not understood; the latter
-    is named in `unreadable`, with the reason. low_power: the setting of the battery saver."""
+    is named in `unreadable`, with the reason, and so is a part of it that is not understood. low_power: the setting of
+    the battery saver."""
 
     battery: BatteryState | None
     thermal: ThermalState | None
     power: PowerState | None
     low_power: bool | None
     unreadable: tuple[str, ...]
+
+    @property
+    def absent(self) -> tuple[str, ...]:
+        """The services that gave nothing, though nothing of theirs was unreadable."""
+        services = {"battery": self.battery, "thermalservice": self.thermal, "power": self.power}
+        complaints = " ".join(self.unreadable)
+        return tuple(name for name, state in services.items() if state is None and f"dumpsys {name}" not in complaints)
 
     @property
     def hottest_c(self) -> float | None:
@@ -180,12 +188,13 @@ def _phone(sections: Mapping[str, bytes]) -> PhoneHealth:
             unreadable.append(str(error))
             return None
 
+    battery, thermal = read(parse_battery, "battery"), read(parse_thermal, "thermal")
     return PhoneHealth(
-        battery=read(parse_battery, "battery"),
-        thermal=read(parse_thermal, "thermal"),
+        battery=battery,
+        thermal=thermal,
         power=read(parse_power, "power"),
         low_power=read(parse_low_power, "low_power"),
-        unreadable=tuple(unreadable),
+        unreadable=(*unreadable, *(thermal.unreadable if thermal else ())),
     )
 
 

@@ -53,7 +53,8 @@ class TableInfo(BaseModel):
     source: None for a table that this tool measured. rows: `alone`, each row is the latency of the operator's own
     model, one invocation included, and the row `empty` is that of a model without work; or `share`, each row is what
     the operator adds to a network, and the row `empty`, where there is one, is the constant on top.
-    tolerated: the reasons why some measurements would have been void, had the user not overlooked them. runner: what
+    tolerated: the reasons why some measurements would have been void, had the user not overlooked them. unjudged: the
+    services of the phone that did not tell whether it was fit; None in a table of before that was kept. runner: what
     measured, PocketNAS' own or an official tool. delegate: what it ran the operators on. A table belongs to one of
     each: times of two are not to be mixed. calibration: what whole networks measured on the same device say of sums of
     these rows; None: none were measured.
@@ -81,6 +82,7 @@ class TableInfo(BaseModel):
     space_fingerprint: str | None
     seed: int | None
     tolerated: tuple[str, ...] = ()
+    unjudged: tuple[str, ...] | None = None
     delegate: Delegate | None = "cpu"
     runner: Annotated[str, Field(min_length=1, max_length=200)] | None = OWN_RUNNER
     rows: RowsAre = "alone"

@@ -15,6 +15,7 @@ from android_bench.protocol import Protocol
 from android_bench.reading import counts
 from android_bench.store import SampleStore
 from pocketnas.console import print_table
+from pocketnas.measuring import unjudged
 from pocketnas_base.units import NS_PER_MS
 
 _COLUMNS = ("floor_ms", "median_ms", "ci_low_ms", "ci_high_ms", "p10_ms", "p90_ms", "first_ms", "load_ms")
@@ -34,6 +35,7 @@ def results_of(
     taken, profiles = readings(store, key), store.profiles(key)
     session = next(session for session in store.sessions() if session.key == key)
     changes = [asdict(change) for change in store.changes(key)]
+    untold = list(unjudged(store.health(key)))
     results: list[dict[str, object]] = []
     for job in jobs:
         summary = summaries[job.id]
@@ -72,7 +74,7 @@ def results_of(
                 "coverage_text": describe(coverage, delegate) if tool else None,
                 "void": sorted({reason for reading in own for reason in reading.voids}),
                 "tolerated": sorted({r for reading in counted for r in reading.voids} & set(tolerated)),
-                "device": {"id": device.id, **session.device, "changed": changes},
+                "device": {"id": device.id, **session.device, "changed": changes, "unjudged": untold},
                 **({"profile": json.loads(profile)} if profile is not None else {}),
             }
         )

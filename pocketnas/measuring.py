@@ -198,7 +198,15 @@ def _info(
         space_fingerprint=space.fingerprint,
         seed=seed,
         tolerated=tolerated,
+        unjudged=unjudged(health),
     )
+
+
+def unjudged(health: Sequence[tuple[Mapping[str, object], Mapping[str, object] | None]]) -> tuple[str, ...]:
+    """The services of a phone that did not tell, at least once, whether it was fit; none for this machine."""
+    states: list[Any] = [state.get("phone") for both in health for state in both if state is not None]
+    phones = [phone for phone in states if phone is not None]
+    return tuple(name for name in ("battery", "power", "thermal") if any(phone[name] is None for phone in phones))
 
 
 def _governor(health: dict[str, Any], cores: Sequence[int]) -> str | None:

@@ -27,7 +27,7 @@ from android_bench.checkup import (
 )
 from android_bench.errors import DeviceLostError, DeviceUnauthorizedError, UnreadableOutputError
 from android_bench.fitness import unfit
-from android_bench.health import HealthSnapshot, PhoneHealth
+from android_bench.health import HealthSnapshot
 from android_bench.inventory import (
     PATIENCE_S,
     SeenDevice,
@@ -111,7 +111,7 @@ class _Examination:
             battery=phone.battery,
             thermal=phone.thermal,
             power=phone.power,
-            absent=_absent(phone),
+            absent=phone.absent,
             battery_saver=phone.saving,
             idle_state=self._attempt("idle state", lambda: parse_device_idle(answers["idle_state"])),
             idle_enabled={b"1": True, b"0": False}.get(answers["idle_enabled"].strip()),
@@ -150,13 +150,6 @@ class _Examination:
         except DeviceError as error:
             self._unreadable.append(f"{what}: {error}")
             return None
-
-
-def _absent(phone: PhoneHealth) -> tuple[str, ...]:
-    """The services that gave nothing, though nothing of theirs was unreadable."""
-    services = {"battery": phone.battery, "thermalservice": phone.thermal, "power": phone.power}
-    complaints = " ".join(phone.unreadable)
-    return tuple(name for name, state in services.items() if state is None and f"dumpsys {name}" not in complaints)
 
 
 def _bundles(listing: bytes, runners: Sequence[Readiness]) -> tuple[BundleOnPhone, ...]:

@@ -11,7 +11,7 @@ from android_bench.adb.quiet import FIXED_PERFORMANCE, Quiet
 from android_bench.change import Change
 from android_bench.errors import DamagedTransferError, DeviceBusyError, DeviceLostError, DeviceUnauthorizedError
 from android_bench.fitness import PASSING, UNBOUNDED, Bounds, lowered, unfit, voids
-from android_bench.health import HealthSnapshot
+from android_bench.health import HealthSnapshot, PhoneHealth
 from android_bench.parsers.getprop import PhoneIdentity
 from android_bench.reasons import Reason
 from pocketnas_base.errors import DeviceError
@@ -50,6 +50,7 @@ class PhoneGuard:
         self._latest: tuple[float, HealthSnapshot] | None = None
         self._bounds: Bounds = UNBOUNDED
         self._lock_lost = False
+        self._told: set[str] = set()
 
     @property
     def changes(self) -> Sequence[Change]:
@@ -64,6 +65,7 @@ class PhoneGuard:
         self._claim()
         self._lock_lost = False
         self._quiet.changes.clear()
+        self._told.clear()
         try:
             self._quiet.put_right()
             found = self._look()
@@ -143,7 +145,17 @@ class PhoneGuard:
     def _look(self) -> HealthSnapshot:
         state = health.snapshot(self._transport, android=True)
         self._latest = (time.monotonic(), state)
+        if state.phone is not None:
+            self._tell_unjudged(state.phone)
         return state
+
+    def _tell_unjudged(self, phone: PhoneHealth) -> None:
+        """Say once a session what the phone does not tell, since it passes every test that asks for it."""
+        for complaint in (*phone.unreadable, *(f"there is no service {name}" for name in phone.absent)):
+            kind = ": ".join(complaint.split(": ")[:2])  # without the words of this moment
+            if kind not in self._told:
+                self._told.add(kind)
+                self._say(f"{self._transport.name}: not judged, because the phone does not tell: {complaint}")
 
     def _claim(self) -> None:
         try:

@@ -143,12 +143,13 @@ def test_options_that_make_no_sense_are_refused_in_one_line(
 
 def test_phone_is_measured_and_left_as_it_was(bench: Bench, models: list[Path], phone: Lookalike) -> None:
     phone.set("bat_level", "80")
+    phone.set("missing.thermalservice", "")
     name = f"tcp:{phone.host}:{phone.port}"
     found = results(bench(*models, "-d", name, "--processes", 2, *NOISE, "--json"))
     assert [result["processes"] for result in found] == [2, 2]
     assert all(set(result["void"]) <= {"drift"} for result in found)
     device = found[0]["device"]
-    assert (device["id"], device["os_version"]) == (name, "Android 14")
+    assert (device["id"], device["os_version"], device["unjudged"]) == (name, "Android 14", ["thermal"])
     outcomes = {change["setting"]: change["outcome"] for change in device["changed"]}
     assert outcomes["screen_brightness"] in ("restored", "kept")
     assert phone.processes() == []

@@ -148,6 +148,34 @@ def test_a_phone_at_its_limits_or_that_does_not_tell_may_be_measured(
     assert guard.before((), ()).boot_id == phone.boot_id
 
 
+def test_what_a_phone_does_not_tell_is_said_once_a_session(
+    phone: Lookalike, guard: PhoneGuard, told: list[str]
+) -> None:
+    phone.answer("dumpsys power", "")
+    phone.set("missing.battery", "")
+    phone.set("thermal_skin", "hot")
+    phone.set("cooling", "-1")
+    for _ in range(2):
+        told.clear()
+        with guard.session():
+            guard.before((), ())
+            phone.set("thermal_skin", "hotter")
+            guard.after()
+        assert len(told) == 3
+        assert all(": not judged, because the phone does not tell: " in line for line in told)
+        assert "dumpsys thermalservice: no temperature: 'Temperature{mValue=hot" in "".join(told)
+        assert "dumpsys power: " in "".join(told)
+        assert told[2].endswith("there is no service battery")
+
+
+def test_a_sensor_without_a_reading_does_not_hide_the_heat(phone: Lookalike, guard: PhoneGuard) -> None:
+    phone.set("thermal_skin", "-3.4028235E38")
+    phone.set("cooling", "-1")
+    phone.set("thermal_status", "2")
+    with pytest.raises(DeviceError, match="thermal-status: thermal status 2"):
+        guard.before((), ())
+
+
 def test_a_core_that_is_not_used_may_be_slow(phone: Lookalike, guard: PhoneGuard) -> None:
     phone.path(MAX_FREQ).write_text("1000000\n")
     assert guard.before((0, 1), ()).boot_id == phone.boot_id

@@ -64,19 +64,35 @@ def test_device_without_the_service_has_no_state() -> None:
 
 
 @pytest.mark.parametrize("damage", ["mValue=hot", "mValue=", "mValue=3O.2", "mValue=1e999"])
-def test_temperature_that_is_garbled_is_refused_rather_than_dropped(damage: str) -> None:
-    with pytest.raises(UnreadableOutputError, match="no temperature: 'Temperature"):
-        parse_thermal(THERMAL.replace("mValue=30.2", damage))
+def test_temperature_that_is_garbled_is_told_and_costs_itself_alone(damage: str) -> None:
+    state = read(THERMAL.replace("mValue=30.2", damage).replace("Thermal Status: 0", "Thermal Status: 3"))
+    (complaint,) = state.unreadable
+    assert complaint.startswith("dumpsys thermalservice: no temperature: 'Temperature{mValue=")
+    assert (state.status, state.hottest_c("skin"), state.hottest_c("battery")) == (3, None, 23.8)
+    assert state.cooling == read(THERMAL).cooling
 
 
-def test_output_cut_inside_a_temperature_is_refused() -> None:
-    with pytest.raises(UnreadableOutputError, match="no temperature"):
-        parse_thermal(THERMAL[: THERMAL.index("mName=skin, mStatus=0")])
+@pytest.mark.parametrize("unknown", ["-3.4028235E38", "3.4028235E38", "NaN"])
+def test_an_unknown_temperature_is_no_reading(unknown: str) -> None:
+    state = read(THERMAL.replace("mValue=30.2", f"mValue={unknown}"))
+    assert (state.status, state.hottest_c("skin"), state.unreadable) == (0, None, ())
 
 
-def test_cooling_device_that_is_garbled_is_refused() -> None:
-    with pytest.raises(UnreadableOutputError, match="no cooling device"):
-        parse_thermal(THERMAL.replace("{mValue=3,", "{mValue=three,"))
+def test_output_cut_inside_a_temperature_is_told() -> None:
+    state = read(THERMAL[: THERMAL.index("mName=skin, mStatus=0")])
+    assert len(state.temperatures) == 2
+    assert "no temperature" in state.unreadable[0]
+
+
+def test_cooling_device_that_is_garbled_is_told() -> None:
+    state = read(THERMAL.replace("{mValue=3,", "{mValue=three,"))
+    assert state.cooling == (CoolingDevice("thermal-cpufreq-0", 0),)
+    assert "no cooling device" in state.unreadable[0]
+
+
+def test_a_cooling_device_that_knows_no_state_has_none() -> None:
+    state = read(THERMAL.replace("{mValue=3,", "{mValue=-1,"))
+    assert (state.cooling, state.unreadable) == ((CoolingDevice("thermal-cpufreq-0", 0),), ())
 
 
 @pytest.mark.parametrize("output", ["", "error: closed", "Permission Denial: can't dump thermalservice"])
