@@ -84,6 +84,10 @@ class PhoneGuard:
         while True:
             latest = self._latest
             state = latest[1] if latest and time.monotonic() - latest[0] < _FRESH_S else self._look()
+            if state.phone is not None and state.phone.awake is False:
+                # On its battery a phone's screen goes off after half an hour, whatever runs on it.
+                self._quiet.wake()
+                state = self._look()
             reasons = [r for r in unfit(state, self._identity, cores, self._bounds) if r.id not in tolerated]
             if not reasons:
                 return state

@@ -90,7 +90,7 @@ class Quiet:
         """Wake the phone, and quiet it. asleep: whether its screen is off. What an earlier session left is to be put
         right before."""
         self._was_asleep = asleep
-        self._wake()
+        self.wake()
         left = self.pending()  # what could not be put right stays what was there first
         before = self._read()
         plans = {name: setting for name, setting in _BY_NAME.items() if before[name] != setting.wanted}
@@ -108,7 +108,7 @@ class Quiet:
 
     def again(self) -> None:
         """Quiet a phone once more that was away, and may have been started anew meanwhile."""
-        self._wake()
+        self.wake()
         refusals = self._write({name: _BY_NAME[name].wanted for name in self.pending()})
         for name, refusal in refusals.items():
             outcome = "changed" if refusal is None else "refused"
@@ -151,8 +151,8 @@ class Quiet:
                 found[name] = value
         return found
 
-    def _wake(self) -> None:
-        # Neither does anything on a phone that is awake.
+    def wake(self) -> None:
+        """Screen on and, where no secret locks it, unlocked. Neither does anything on a phone that is awake."""
         self._try(("sh", "-c", "input keyevent KEYCODE_WAKEUP; wm dismiss-keyguard"))
 
     def _read(self) -> dict[str, str | None]:

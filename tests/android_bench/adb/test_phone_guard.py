@@ -43,6 +43,7 @@ def phone(module_phone: Lookalike) -> Iterator[Lookalike]:
     for name in ("battery", "power", "thermalservice"):
         module_phone.unset(f"missing.{name}")
         module_phone.unanswer(f"dumpsys {name}")
+    module_phone.allow("input")
     module_phone.set("settings/global.low_power", "0")
     module_phone.path(MAX_FREQ).write_text("2800000\n")
 
@@ -114,6 +115,7 @@ def test_an_unfit_phone_is_refused_by_name_and_measured_when_that_is_tolerated(
 ) -> None:
     happen, words = UNFIT[reason]
     happen(phone)
+    phone.refuse("input")
     others = set(REASONS) - {reason}
     for tolerated in ((), others):
         with pytest.raises(DeviceError, match=f"is not fit to measure: {reason}: .*{words}") as caught:
@@ -186,6 +188,7 @@ def test_a_core_that_is_not_used_may_be_slow(phone: Lookalike, guard: PhoneGuard
 def test_every_reason_is_told_at_once(phone: Lookalike, guard: PhoneGuard) -> None:
     phone.set("bat_level", "3")
     phone.set("wakefulness", "Asleep")
+    phone.refuse("input")
     phone.set("thermal_skin", "50")
     with pytest.raises(DeviceError, match=r"battery-low: .*; screen-off: ") as caught:
         guard.before((), ())
@@ -258,6 +261,21 @@ def test_a_session_locks_the_phone_and_gives_it_back(guard: PhoneGuard, transpor
     with pytest.raises(KeyboardInterrupt), guard.session():
         raise KeyboardInterrupt
     assert other.look().state == "free"
+
+
+def test_a_screen_that_goes_off_in_a_session_is_woken(phone: Lookalike, guard: PhoneGuard) -> None:
+    """As Android does half an hour after the last touch, where the phone runs on its battery."""
+    phone.set("bat_usb", "false")
+    with guard.session():
+        before = guard.before((), ())
+        phone.set("wakefulness", "Dozing")
+        phone.set("keyguard", "true")
+        assert [reason.id for reason in guard.judge(before, guard.after(), ())] == ["screen-changed"]
+        before = guard.before((), ())
+        assert before.phone is not None
+        assert before.phone.awake
+        assert phone.get("keyguard") == "false"
+        assert guard.judge(before, guard.after(), ()) == []
 
 
 def test_a_locked_phone_is_left_as_it_is(phone: Lookalike, guard: PhoneGuard, transport: PhoneTransport) -> None:
