@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from android_bench.change import Change
 from android_bench.health import HealthSnapshot
+from android_bench.job import Job
 from android_bench.neighbours import Neighbours, neighbours
 from android_bench.reading import Reading, SessionRecord
 from android_bench.reasons import Reason
@@ -158,6 +159,24 @@ class SampleStore:
                 [(number, c.delegate, c.nodes, c.of_nodes, c.partitions, c.complete) for c in stated.coverage],
             )
         return number
+
+    def processes(self) -> int:
+        """How many processes were ever started for this file."""
+        return int(self._file.rows("SELECT count(*) AS number FROM process", ())[0]["number"])
+
+    def taken_at(self, keys: Collection[str], jobs: Iterable[Job]) -> str | None:
+        """When the last process of these sessions that measured one of these jobs' files ended, or began where it was
+        killed; None where there was none."""
+        files = {job.artifact.sha256 for job in jobs}
+        rows = self._file.rows(
+            "SELECT max(ifnull(e.ended_at, p.started_at)) AS moment FROM measurement m"
+            " JOIN process p ON p.id = m.process_id LEFT JOIN process_end e ON e.process_id = p.id"
+            f" WHERE m.role = 'job' AND p.session_key IN ({','.join('?' * len(keys))})"
+            f" AND m.artifact_sha256 IN ({','.join('?' * len(files))})",
+            (*keys, *files),
+        )
+        moment = rows[0]["moment"]
+        return None if moment is None else str(moment)
 
     def holds_samples(self) -> bool:
         """Whether anything was ever measured into this file."""

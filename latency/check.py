@@ -236,13 +236,18 @@ def _tolerated(table: LatencyTable, entries: list[Entry]) -> Iterator[Finding]:
 
 
 def _again(table: LatencyTable) -> str:
-    return "measure it again" if table.info.source is None else "ask its source, or measure one: pocketnas table build"
+    if table.info.source is not None:
+        return "ask its source, or measure one: pocketnas table build"
+    return "to measure it again, delete the samples beside the table (.sqlite) and build it once more"
 
 
 def _longer(table: LatencyTable) -> str:
     if table.info.source is not None:
         return "its source was noisy; measure one: pocketnas table build"
-    return "measure it again on a quieter or cooler device, or with more --processes"
+    return (
+        "build it with more --processes, or on a quieter or cooler device once more without the samples beside the "
+        "table (.sqlite)"
+    )
 
 
 def _percent(share: float) -> str:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -90,6 +89,7 @@ def measure_table(
     """
     protocol = table_protocol(device, config, seed)
     with SampleStore.open(samples) as store:
+        processes = store.processes()
         key = measure(device, jobs, protocol, store, tolerated=tolerated, official=official, progress=progress)
         named = latencies(store, key, jobs=jobs, tolerated=tolerated)
         summaries = {op: named[job_id(op, config)] for op in space.op_specs()}
@@ -101,6 +101,9 @@ def measure_table(
             apart = replace(protocol, seed=protocol.seed + 1)
             keys.append(measure(device, more, apart, store, tolerated=tolerated, progress=progress))
             named |= latencies(store, keys[-1], jobs=more, tolerated=tolerated)
+        taken_at = store.taken_at(keys, [*jobs, *more])
+        if store.processes() == processes:
+            say(reused(samples, taken_at))
         taken = [reading for each in keys for reading in store.readings(each)]
         overlooked = overlooked_reasons(taken, tolerated)
         void = void_samples(taken, [*jobs, *more], tolerated)
@@ -119,10 +122,15 @@ def measure_table(
         lost = sum(void.get(each, 0) for each in ids)
         rows[op] = replace(row, tolerated=tuple(sorted(reasons)), void_samples=lost or None)
     anywhere = {reason for reasons in overlooked.values() for reason in reasons}
-    info = _info(space, device, config, record, health, seed, tuple(sorted(anywhere)))
+    info = _info(space, device, config, record, health, taken_at, seed, tuple(sorted(anywhere)))
     if official is not None:
         info = info.model_copy(update={"runner": official.version, "delegate": official.delegate})
     return LatencyTable(info, rows)
+
+
+def reused(samples: Path, taken_at: str | None) -> str:
+    """What to say where nothing had to be measured."""
+    return f"all measurements come from {samples}, taken on {str(taken_at)[:10]}; to measure again, delete that file"
 
 
 def overlooked_reasons(taken: Sequence[Reading], tolerated: Collection[str]) -> dict[str, set[str]]:
@@ -173,6 +181,7 @@ def _info(
     config: TableConfig,
     record: SessionRecord,
     health: list[tuple[dict[str, object], dict[str, object] | None]],
+    taken_at: str | None,
     seed: int,
     tolerated: tuple[str, ...],
 ) -> TableInfo:
@@ -193,7 +202,7 @@ def _info(
         temperature_before_c=_hottest(before),
         temperature_after_c=_hottest(after),
         tool_version=record.tool_version or "unknown",
-        date_utc=datetime.now(UTC).isoformat(timespec="seconds"),
+        date_utc=taken_at,
         space=space.name,
         space_fingerprint=space.fingerprint,
         seed=seed,

@@ -17,7 +17,7 @@ from pocketnas.bench_results import print_results, results_of
 from pocketnas.cache import bench_samples
 from pocketnas.console import print_json, progress_bar, say
 from pocketnas.device_names import resolve_device
-from pocketnas.measuring import open_device
+from pocketnas.measuring import open_device, reused
 from pocketnas.side_by_side import run_side_by_side
 from pocketnas_base.artifact import Artifact
 from pocketnas_base.errors import InputError, PocketNASError
@@ -82,6 +82,7 @@ def bench_device(
         with SampleStore.open(path) as store, progress_bar(f"bench {name}") as progress:
             if options.samples is None and store.holds_samples():
                 say(f"going on with a benchmark that was interrupted; its samples are in {path}")
+            processes = store.processes()
             key = measure(
                 device,
                 jobs,
@@ -92,6 +93,8 @@ def bench_device(
                 official=official,
                 progress=progress,
             )
+            if store.processes() == processes:
+                say(reused(path, store.taken_at([key], jobs)))
             results = results_of(device, jobs, protocol, store, key, options.tolerated, official)
             done = True
     finally:

@@ -42,7 +42,7 @@ def test_a_good_table_has_nothing_wrong() -> None:
 def test_a_missing_row_is_named_once_with_what_to_do() -> None:
     finding = only(check_table(with_rows({LARGE: None}), DEMO.chain))
     assert (finding.kind, finding.key) == ("missing", LARGE.key)
-    assert "space demo offers it and the table has no row; measure it again" in finding.text
+    assert "space demo offers it and the table has no row; to measure it again, delete the samples" in finding.text
     assert check_table(with_rows({LARGE: None}), None) == [], "without a space nothing is missing"
 
 
@@ -88,7 +88,7 @@ def test_a_row_of_which_more_than_half_was_void_is_named() -> None:
     kept = measured_table(DEMO).rows[LARGE]
     finding = only(check_table(with_rows({LARGE: replace(kept, void_samples=600)}), DEMO.chain))
     assert (finding.kind, finding.key) == ("void", LARGE.key)
-    assert "600 of 1000 samples were void (60 %, at most 50 % is asked); measure it again on a quieter" in finding.text
+    assert "600 of 1000 samples were void (60 %, at most 50 % is asked); build it with more --proc" in finding.text
     assert finding.figures == {"samples": 400.0, "void_samples": 600.0, "void_share": 0.6}
     assert check_table(with_rows({LARGE: replace(kept, void_samples=400)}), DEMO.chain) == []
 

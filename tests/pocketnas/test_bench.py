@@ -104,6 +104,15 @@ def test_building_a_runner_is_said_once(
     assert [len(lines) for lines in said] == [1, 0]
 
 
+def test_samples_that_are_all_there_are_said_to_be_old(bench: Bench, models: list[Path], tmp_path: Path) -> None:
+    words = (models[0], "-d", "local", "--processes", 1, "--samples", tmp_path / "s.sqlite", "--json")
+    first, second = bench(*words), bench(*words)
+    assert results(first)[0]["floor_ms"] == results(second)[0]["floor_ms"]
+    line = f"all measurements come from {tmp_path / 's.sqlite'}, taken on "
+    assert line not in first.stderr
+    assert line in second.stderr
+
+
 def test_int8_model_is_said_to_be_int8(bench: Bench, tmp_path: Path) -> None:
     path = tmp_path / "bytes.tflite"
     write_model(path, reshape_model("int8", 16))

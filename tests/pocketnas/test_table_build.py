@@ -171,16 +171,20 @@ def test_a_single_setting_keeps_the_name_given_and_precisions_do_not_mix_in_its_
     mini: Path, tmp_path: Path
 ) -> None:
     words = ("table", "build", "--space", mini, "--out", tmp_path / "t.parquet", "--processes", "2", "-d", "local")
-    rows = []
+    rows, dates, told = [], [], []
     for precision in ("fp32", "int8", "fp32"):
         done = program(*words, "--precision", precision)
         assert done.returncode == 0, done.stderr
         table = LatencyTable.load(tmp_path / "t.parquet")
         assert table.info.precision == precision
         rows.append(dict(table.rows))
+        dates.append(table.info.date_utc)
+        told.append(f"all measurements come from {tmp_path / 't.sqlite'}, taken on " in done.stderr)
     assert names(tmp_path, ".parquet") == ["t.parquet"]
     assert rows[0] == rows[2], "the samples of the first call, and none of the second"
     assert rows[0] != rows[1]
+    assert dates[0] == dates[2] < dates[1], "a table is as old as its samples"
+    assert told == [False, False, True]
 
 
 def test_a_row_says_how_many_of_its_samples_were_void(mini: Path, tmp_path: Path) -> None:
