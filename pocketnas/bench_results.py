@@ -47,7 +47,7 @@ def results_of(
         profile = profiles.get((job.id, job.artifact.sha256))
         results.append(
             {
-                "file": job.id,
+                "file": str(job.artifact.path),
                 "sha256": job.artifact.sha256,
                 "runtime": job.artifact.runtime,
                 "runtime_version": None if tool else session.runners[job.artifact.runtime]["version"],

@@ -1,12 +1,13 @@
 """`pocketnas bench`: any .tflite and .pte files on one device or several."""
 
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from android_bench.errors import UnreadableOutputError
-from android_bench.job import Job
+from android_bench.job import MAX_ID_LENGTH, Job
 from android_bench.model_file import check_file
 from android_bench.official.runner import OfficialRunner, choose_runner
 from android_bench.parsers.cpu import parse_cpu_list
@@ -21,6 +22,7 @@ from pocketnas.measuring import open_device, reused
 from pocketnas.side_by_side import run_side_by_side
 from pocketnas_base.artifact import Artifact
 from pocketnas_base.errors import InputError, PocketNASError
+from pocketnas_base.files import sha256_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ def bench_device(
 ) -> list[dict[str, object]]:
     """Measure on one device: one result a file."""
     device = open_device(name, say=say)
-    jobs = [Job(str(artifact.path), artifact) for artifact in artifacts]
+    jobs = [Job(_job_id(artifact.path), artifact) for artifact in artifacts]
     protocol = networks_on(device)
     if options.processes is not None:
         protocol = replace(protocol, processes=options.processes)
@@ -102,6 +104,16 @@ def bench_device(
             for suffix in ("", "-wal", "-shm"):
                 path.with_name(path.name + suffix).unlink(missing_ok=True)
     return results
+
+
+def _job_id(path: Path) -> str:
+    """The path, by which samples that lie in a file already are found; of one that is too long its end, told apart by
+    a hash of all of it."""
+    text = str(path)
+    if len(text) <= MAX_ID_LENGTH:
+        return text
+    digest = sha256_bytes(os.fsencode(path))[:16]
+    return f"{digest}:{text[len(digest) + 1 - MAX_ID_LENGTH :]}"
 
 
 def _holds_samples(path: Path) -> bool:

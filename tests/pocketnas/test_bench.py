@@ -113,6 +113,18 @@ def test_samples_that_are_all_there_are_said_to_be_old(bench: Bench, models: lis
     assert line in second.stderr
 
 
+def test_files_far_down_are_told_apart_and_gone_on_with(bench: Bench, models: list[Path], tmp_path: Path) -> None:
+    far = [tmp_path / name / ("x" * 200) / "net.tflite" for name in ("one", "two")]
+    for model, path in zip(models, far, strict=True):
+        path.parent.mkdir(parents=True)
+        model.rename(path)
+    words = (*far, "-d", "local", "--processes", 1, "--samples", tmp_path / "s.sqlite", "--json")
+    first, second = bench(*words), bench(*words)
+    assert [result["file"] for result in results(first)] == [str(path) for path in far]
+    assert results(second) == results(first)
+    assert "all measurements come from" in second.stderr
+
+
 def test_int8_model_is_said_to_be_int8(bench: Bench, tmp_path: Path) -> None:
     path = tmp_path / "bytes.tflite"
     write_model(path, reshape_model("int8", 16))
