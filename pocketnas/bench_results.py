@@ -87,19 +87,20 @@ def print_results(name: str, results: Sequence[Mapping[str, object]]) -> None:
     assert isinstance(device, dict)
     cores = results[0]["cores"]
     print_table(
-        ["file", "runtime", *(name.replace("_", " ") for name in _COLUMNS), "peak MB", "samples"],
+        ["file", "runtime", *(name.replace("_", " ") for name in _COLUMNS), "peak MB", "processes", "samples"],
         [
             [
                 Path(str(r["file"])).name,
                 str(r["runtime"]),
                 *("" if r[column] is None else f"{r[column]:.4f}" for column in _COLUMNS),
                 "" if r["peak_memory_mb"] is None else f"{r['peak_memory_mb']:.1f}",
+                str(r["processes"]),
                 str(r["samples"]),
             ]
             for r in results
         ],
         title=f"{name}: {device['model'] or 'unknown model'}, {device['soc'] or 'unknown processor'},"
-        f" {results[0]['threads']} thread(s) on cores {cores}, {results[0]['processes']} processes",
+        f" {results[0]['threads']} thread(s) on cores {cores}",
     )
     for result in results:
         if result["coverage_text"] is not None:

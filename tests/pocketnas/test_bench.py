@@ -13,11 +13,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from device_samples import BENCH_JSON
 from lookalike.fixtures import AdbKey
 from lookalike.lookalike import Lookalike
 from tiny_tflite import conv_model, reshape_model, write_model
 
 from android_bench.store import SampleStore
+from pocketnas.bench_results import print_results
 
 KEYS = {
     "file", "sha256", "runtime", "precision", "threads", "cores", "median_ms", "ci_low_ms", "ci_high_ms", "p10_ms",
@@ -130,6 +132,16 @@ def test_int8_model_is_said_to_be_int8(bench: Bench, tmp_path: Path) -> None:
     write_model(path, reshape_model("int8", 16))
     (result,) = results(bench(path, "-d", "local", "--processes", 1, "--json"))
     assert result["samples"] > 0
+
+
+def test_every_file_says_how_many_processes_it_took(capsys: pytest.CaptureFixture[str]) -> None:
+    told = [{**result, "file": f"n{i}.pte", "settled": True} for i, result in enumerate(json.loads(BENCH_JSON))]
+    print_results("local", told)
+    rows = [[cell.strip() for cell in line.split("│")] for line in capsys.readouterr().out.splitlines()]
+    assert [(cells[1], *cells[-3:-1]) for cells in rows if cells[1:2] in (["n0.pte"], ["n1.pte"])] == [
+        ("n0.pte", "10", "800"),
+        ("n1.pte", "2", "20"),
+    ]
 
 
 @pytest.mark.slow
