@@ -13,7 +13,7 @@ from pathlib import Path
 from android_bench.runner.build import cache_dir
 from pocketnas.console import say
 from pocketnas.ray_cluster import answer_of, connected
-from pocketnas.side_by_side import Worker
+from pocketnas.side_by_side import Worker, not_put_back
 from pocketnas_base.errors import InputError
 from pocketnas_base.files import sha256_bytes, write_bytes
 from search.space import split_size
@@ -61,7 +61,10 @@ def build_on_farm(space: str, asked: Mapping[str, tuple[Sequence[str], Path]], a
         except BaseException:
             for reference in references.values():
                 ray.cancel(reference)
-            ray.wait([*references.values()], num_returns=len(references), timeout=_END_TIMEOUT_S)
+            waited = ray.wait([*references.values()], num_returns=len(references), timeout=_END_TIMEOUT_S)
+            for device, reference in references.items():
+                if reference in waited[1]:
+                    say(not_put_back(device, _END_TIMEOUT_S))
             raise
 
 
@@ -121,6 +124,6 @@ def _ran(command: Sequence[str]) -> tuple[int, str, str]:
         stdout, stderr = process.communicate()
     except BaseException:
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=_END_TIMEOUT_S)
+        process.communicate()
         raise
     return process.returncode, stdout, stderr

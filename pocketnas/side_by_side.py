@@ -5,13 +5,16 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from threading import Thread
 
+from android_bench.device import LOCAL
 from pocketnas.console import say
 
-_END_TIMEOUT_S = 60
+_END_TIMEOUT_S = 60.0
+_LAST_WORDS_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,27 +30,25 @@ def run_side_by_side(commands: Mapping[str, Sequence[str]]) -> list[Worker]:
     """Run `pocketnas WORDS...` for every device at once; what each says is passed on, with the device's name before it.
 
     Returns one worker a device, in their order. Interrupted, it interrupts the workers and waits for them to put their
-    devices back.
+    devices back; one that takes too long is named, and left to it.
     """
-    processes = {device: _start(words) for device, words in commands.items()}
-    threads = [Thread(target=_pass_on, args=(device, process)) for device, process in processes.items()]
+    processes: dict[str, subprocess.Popen[str]] = {}
     outputs: dict[str, str] = {}
-    readers = [Thread(target=_collect, args=(device, process, outputs)) for device, process in processes.items()]
-    for thread in (*threads, *readers):
-        thread.start()
+    threads: list[Thread] = []
     try:
+        for device, words in commands.items():
+            process = processes[device] = _start(words)
+            for read, arguments in ((_pass_on, (device, process)), (_collect, (device, process, outputs))):
+                threads.append(Thread(target=read, args=arguments, daemon=True))
+                threads[-1].start()
         for process in processes.values():
             process.wait()
     except BaseException:
-        for process in processes.values():
-            if process.poll() is None:
-                process.send_signal(signal.SIGINT)
-        for process in processes.values():
-            process.wait(_END_TIMEOUT_S)
+        _interrupt(processes)
         raise
     finally:
-        for thread in (*threads, *readers):
-            thread.join(_END_TIMEOUT_S)
+        for thread in threads:
+            thread.join(_LAST_WORDS_S)
     return [Worker(device, process.returncode, outputs[device]) for device, process in processes.items()]
 
 
@@ -63,6 +64,25 @@ def _start(words: Sequence[str]) -> "subprocess.Popen[str]":
         env=dict(os.environ),
         start_new_session=True,
     )
+
+
+def _interrupt(processes: "Mapping[str, subprocess.Popen[str]]") -> None:
+    for process in processes.values():
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+    deadline = time.monotonic() + _END_TIMEOUT_S
+    for device, process in processes.items():
+        try:
+            process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            say(not_put_back(device, _END_TIMEOUT_S))
+
+
+def not_put_back(device: str, seconds: float) -> str:
+    """What to say of a device whose worker has not ended when it should have."""
+    if device == LOCAL:
+        return f"{device} did not end within {seconds:.0f} s"
+    return f"{device} was not put back within {seconds:.0f} s; once it is idle: pocketnas doctor -d {device} --restore"
 
 
 def _pass_on(device: str, process: "subprocess.Popen[str]") -> None:
