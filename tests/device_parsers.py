@@ -12,18 +12,17 @@ from android_bench.parsers.adb_devices import parse_adb_devices
 from android_bench.parsers.ai_hub import parse_ai_hub
 from android_bench.parsers.battery import parse_battery
 from android_bench.parsers.bench_json import parse_bench_json
-from android_bench.parsers.benchmark_model import benchmark_failure, parse_benchmark_model
+from android_bench.parsers.benchmark_model import parse_benchmark_model
 from android_bench.parsers.cpu import core_parts, cpu_state, parse_cpu_list
-from android_bench.parsers.executor_runner import executor_failure, parse_executor_runner
+from android_bench.parsers.executor_runner import parse_executor_runner
 from android_bench.parsers.files import parse_files
-from android_bench.parsers.frequency import frequency_shares, parse_time_in_state
 from android_bench.parsers.getprop import parse_getprop, parse_identity
 from android_bench.parsers.jetpack import parse_jetpack
 from android_bench.parsers.op_profile import parse_op_profile
-from android_bench.parsers.power import parse_device_idle, parse_low_power, parse_power, parse_power_reply
+from android_bench.parsers.power import parse_device_idle, parse_low_power, parse_power
 from android_bench.parsers.proc import parse_loadavg, parse_meminfo, parse_pressure, parse_stat
 from android_bench.parsers.recognise import recognise
-from android_bench.parsers.storage import parse_df, parse_file_status
+from android_bench.parsers.storage import parse_df
 from android_bench.parsers.supply import batteries
 from android_bench.parsers.text import Output
 from android_bench.parsers.thermal import parse_thermal
@@ -73,11 +72,6 @@ def _cpu_list(output: Output) -> object:
     return parse_cpu_list(output if isinstance(output, str) else output.decode("utf-8", "replace"))
 
 
-def _frequencies(output: Output) -> object:
-    table = parse_time_in_state(output)
-    return frequency_shares(dict.fromkeys(table, 0), table)
-
-
 PARSERS: Mapping[str, Parser] = {
     "getprop": Parser(parse_getprop, (samples.GETPROP, samples.GETPROP_ANDROID_9)),
     "identity": Parser(parse_identity, (samples.GETPROP, samples.GETPROP_ANDROID_9)),
@@ -86,20 +80,17 @@ PARSERS: Mapping[str, Parser] = {
     "power": Parser(parse_power, (samples.POWER_ANDROID_13, samples.POWER_ANDROID_8)),
     "low power": Parser(parse_low_power, ("0\n", "1\n", "null\n")),
     "device idle": Parser(parse_device_idle, ("ACTIVE\n", "IDLE\n")),
-    "power reply": Parser(parse_power_reply, ("", "Failed to set FIXED_PERFORMANCE mode\n")),
     "files": Parser(parse_files, (samples.SYSFS,)),
     "cpu": Parser(lambda output: cpu_state(parse_files(output)), (samples.SYSFS,)),
     "core parts": Parser(core_parts, (samples.CPUINFO,)),
     "cpu list": Parser(_cpu_list, ("0-3,6\n", "0\n")),
     "supply": Parser(lambda output: batteries(parse_files(output)), (samples.SYSFS, samples.POWER_SUPPLY)),
     "zones": Parser(lambda output: zone_temperatures(parse_files(output)), (samples.SYSFS,)),
-    "time in state": Parser(_frequencies, (samples.TIME_IN_STATE,)),
     "stat": Parser(parse_stat, (samples.PROC_STAT,)),
     "loadavg": Parser(parse_loadavg, (samples.LOADAVG,)),
     "pressure": Parser(parse_pressure, (samples.CPU_PRESSURE,)),
     "meminfo": Parser(parse_meminfo, (samples.MEMINFO,)),
     "df": Parser(parse_df, (samples.DF, samples.DF_WRAPPED)),
-    "file status": Parser(parse_file_status, (samples.FILE_STATUS,)),
     "adb devices": Parser(parse_adb_devices, (samples.ADB_DEVICES,)),
     "benchmark_model": Parser(
         parse_benchmark_model,
@@ -111,7 +102,6 @@ PARSERS: Mapping[str, Parser] = {
             samples.BENCHMARK_MODEL_FAILED,
         ),
     ),
-    "benchmark_model failure": Parser(benchmark_failure, (samples.BENCHMARK_MODEL_FAILED,)),
     "op profile": Parser(
         parse_op_profile,
         (samples.PROFILE_OLD, samples.PROFILE_NEW, samples.PROFILE_CSV_NEW, samples.PROFILE_CSV_OLD),
@@ -139,7 +129,6 @@ PARSERS: Mapping[str, Parser] = {
         recognise,
         (samples.JETPACK, samples.AI_HUB, samples.BENCH_JSON, samples.EXECUTOR_RUNNER, samples.BENCHMARK_MODEL),
     ),
-    "executor_runner failure": Parser(executor_failure, (samples.EXECUTOR_RUNNER_FAILED,)),
     "runner line": Parser(
         parse_line, tuple(seal(line.encode()).decode() for line in _RUNNER_SAMPLES), MeasurementError, text=False
     ),

@@ -165,7 +165,6 @@ SYSFS = """\
 /sys/devices/system/cpu/online:0-6
 /sys/devices/system/cpu/cpu0/cpufreq/cpuinfo_max_freq:1800000
 /sys/devices/system/cpu/cpu0/cpufreq/scaling_max_freq:1800000
-/sys/devices/system/cpu/cpu0/cpufreq/scaling_min_freq:300000
 /sys/devices/system/cpu/cpu0/cpufreq/scaling_cur_freq:576000
 /sys/devices/system/cpu/cpu0/cpufreq/scaling_governor:schedutil
 /sys/devices/system/cpu/cpu4/cpufreq/cpuinfo_max_freq:2348000
@@ -182,8 +181,6 @@ SYSFS = """\
 /sys/class/thermal/thermal_zone2/temp:-273000
 /proc/loadavg:0.25 0.18 0.16 1/85 4726
 """
-
-TIME_IN_STATE = "300000 12\n576000 7\n2348000 345\n"
 
 PROC_STAT = """\
 cpu  11 2 3 101 6 4 5 7 0 0
@@ -222,8 +219,6 @@ Filesystem           1K-blocks    Used Available Use% Mounted on
 /dev/block/platform/soc/1d84000.ufshc/by-name/userdata
                       52345678 5678901  46543210  11% /data
 """
-
-FILE_STATUS = "81ed 1234567 1764830000\n"
 
 ADB_DEVICES = """\
 * daemon not running; starting now at tcp:5037

@@ -118,14 +118,6 @@ def parse_benchmark_model(output: Output) -> BenchmarkLog:
     )
 
 
-def benchmark_failure(output: Output) -> str | None:
-    """Why benchmark_model says that it failed, in its own words; None when it does not say so.
-
-    `output` is the standard error, or output and error together. Raises UnreadableOutputError when it is too long.
-    """
-    return _failure(log_lines(output, _SOURCE))
-
-
 def _coverage(match: re.Match[str]) -> DelegateCoverage:
     nodes = int(match[2]) if match[2] is not None else None
     return DelegateCoverage(name(match[3]) or "unnamed", int(match[1]), nodes, int(match[4]))

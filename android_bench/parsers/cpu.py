@@ -16,7 +16,6 @@ CPU_FILES = (
     f"{CPU}/online",
     f"{CPU}/cpu[0-9]*/cpufreq/cpuinfo_max_freq",
     f"{CPU}/cpu[0-9]*/cpufreq/scaling_max_freq",
-    f"{CPU}/cpu[0-9]*/cpufreq/scaling_min_freq",
     f"{CPU}/cpu[0-9]*/cpufreq/scaling_cur_freq",
     f"{CPU}/cpu[0-9]*/cpufreq/scaling_governor",
 )
@@ -38,7 +37,6 @@ class Core:
     governor: str | None
     cpuinfo_max_freq_khz: int | None
     scaling_max_freq_khz: int | None
-    scaling_min_freq_khz: int | None
     scaling_cur_freq_khz: int | None
 
 
@@ -113,13 +111,11 @@ def _core(number: int, files: Mapping[str, str], online: tuple[int, ...] | None)
     def khz(file_name: str) -> int | None:
         return integer(files.get(f"{CPU}/cpu{number}/cpufreq/{file_name}"), 1, _MAX_KHZ)
 
-    switch = files.get(f"{CPU}/cpu{number}/online")
     return Core(
         number=number,
-        online={"0": False, "1": True}.get(switch or "") if online is None else number in online,
+        online=None if online is None else number in online,
         governor=name(files.get(f"{CPU}/cpu{number}/cpufreq/scaling_governor")),
         cpuinfo_max_freq_khz=khz("cpuinfo_max_freq"),
         scaling_max_freq_khz=khz("scaling_max_freq"),
-        scaling_min_freq_khz=khz("scaling_min_freq"),
         scaling_cur_freq_khz=khz("scaling_cur_freq"),
     )

@@ -82,14 +82,6 @@ def parse_executor_runner(output: Output) -> ExecutorLog:
     )
 
 
-def executor_failure(output: Output) -> str | None:
-    """The last error in executor_runner's log, in its own words; None when it reports none.
-
-    Raises UnreadableOutputError when `output` is too long.
-    """
-    return next(reversed(_errors(_log_lines(output))), None)
-
-
 def _log_lines(output: Output) -> list[tuple[str, str]]:
     """Level and message of each line that ExecuTorch wrote; what a model or a backend printed is passed over."""
     lines = lines_of(text_of(output, _SOURCE, MAX_LOG_BYTES))

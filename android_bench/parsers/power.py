@@ -1,14 +1,13 @@
-"""Awake, asleep, or saving power: what `dumpsys power`, `dumpsys deviceidle`, `settings` and `cmd power` print."""
+"""Awake, asleep, or saving power: what `dumpsys power`, `dumpsys deviceidle` and `settings` print."""
 
 import re
 from dataclasses import dataclass
 
-from android_bench.parsers.text import Output, excerpt, lines_of, name, service_is_absent, text_of, unreadable
+from android_bench.parsers.text import Output, excerpt, lines_of, service_is_absent, text_of, unreadable
 
 _POWER = "dumpsys power"
 _IDLE = "dumpsys deviceidle get"
 _LOW_POWER = "settings get global low_power"
-_REPLY = "cmd power"
 _HEADERS = ("POWER MANAGER (dumpsys power)", "Power Manager State:")
 _SAVER = "Battery saver state machine:"
 _FIELD = re.compile(r"\s*(\w{1,60})=(\w{1,30})")
@@ -31,16 +30,6 @@ _IDLE_STATES = frozenset(
         "WAITING_FOR_NETWORK",
     }
 )
-_REFUSALS = (
-    "Failed to set",
-    "Unknown command",
-    "Error:",
-    "Exception",
-    "Remote exception",
-    "Security exception",
-    "Bad argument",
-    "Invalid",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +43,6 @@ class PowerState:
     battery_saver: bool | None
     powered: bool | None
     device_idle: bool | None
-
-
-@dataclass(frozen=True, slots=True)
-class PowerReply:
-    """What became of a `cmd power` command. reason: the device's words, where it refused."""
-
-    accepted: bool
-    reason: str | None
 
 
 def parse_power(output: Output) -> PowerState | None:
@@ -122,18 +103,3 @@ def parse_device_idle(output: Output) -> str | None:
     if state not in _IDLE_STATES:
         raise unreadable(_IDLE, f"not an idle state: {excerpt(state)}")
     return state
-
-
-def parse_power_reply(output: Output) -> PowerReply:
-    """Whether a `cmd power set-...` command was accepted: one that is says nothing at all. `output` is its standard
-    output and error together.
-
-    Raises UnreadableOutputError for words that are no known refusal.
-    """
-    text = text_of(output, _REPLY).strip()
-    if not text:
-        return PowerReply(accepted=True, reason=None)
-    first = lines_of(text)[0]
-    if service_is_absent(text) or first.startswith(_REFUSALS) or first.endswith("not found"):
-        return PowerReply(accepted=False, reason=name(first))
-    raise unreadable(_REPLY, f"no known reply: {excerpt(first)}")

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from android_bench.errors import UnreadableOutputError
-from android_bench.parsers.benchmark_model import DelegateCoverage, benchmark_failure, parse_benchmark_model
+from android_bench.parsers.benchmark_model import DelegateCoverage, parse_benchmark_model
 from android_bench.parsers.run_statistics import RunStatistics, parse_run_statistics
 
 WARMUP = (
@@ -106,9 +106,6 @@ def test_error_before_a_good_end_is_told() -> None:
 
 
 def test_failure_gives_its_reason() -> None:
-    assert benchmark_failure(BENCHMARK_MODEL_FAILED) == "Encountered unresolved custom op: MyOp."
-    assert benchmark_failure("ERROR: Benchmarking failed.\n") == "Benchmarking failed."
-    assert benchmark_failure(BENCHMARK_MODEL) is None
     with pytest.raises(UnreadableOutputError, match="it failed: Encountered unresolved custom op"):
         parse_benchmark_model(BENCHMARK_MODEL_FAILED)
 

@@ -22,8 +22,8 @@ from android_bench.parsers.files import parse_files
 def test_cores_are_read() -> None:
     state = cpu_state(parse_files(SYSFS))
     assert (state.possible, state.online) == (tuple(range(8)), tuple(range(7)))
-    assert state.cores[0] == Core(0, True, "schedutil", 1_800_000, 1_800_000, 300_000, 576_000)
-    assert state.cores[4] == Core(4, True, None, 2_348_000, 1_747_000, None, None)
+    assert state.cores[0] == Core(0, True, "schedutil", 1_800_000, 1_800_000, 576_000)
+    assert state.cores[4] == Core(4, True, None, 2_348_000, 1_747_000, None)
     assert [core.online for core in state.cores] == [True] * 7 + [False]
 
 
@@ -50,12 +50,9 @@ def test_device_that_tells_nothing_has_no_cores() -> None:
     assert cpu_state({}) == CpuState(None, None, ())
 
 
-def test_core_s_own_switch_counts_where_there_is_no_list() -> None:
-    state = cpu_state(
-        {f"{CPU}/cpu0/cpufreq/scaling_governor": "", f"{CPU}/cpu1/online": "0", f"{CPU}/cpu2/online": "1"}
-    )
-    assert [core.online for core in state.cores] == [None, False, True]
-    assert state.cores[0].governor is None
+def test_where_there_is_no_list_nobody_knows_which_are_online() -> None:
+    (found,) = cpu_state({f"{CPU}/cpu0/cpufreq/scaling_governor": ""}).cores
+    assert (found.online, found.governor) == (None, None)
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "1.8e6", "<unknown>", "999999999999", ""])
@@ -66,7 +63,7 @@ def test_frequency_that_is_none_is_none(value: str) -> None:
 
 def test_more_cores_than_any_device_has_are_refused() -> None:
     with pytest.raises(UnreadableOutputError, match="more than 1024 cores"):
-        cpu_state({f"{CPU}/cpu1024/online": "1"})
+        cpu_state({f"{CPU}/cpu1024/cpufreq/scaling_max_freq": "1"})
 
 
 @pytest.mark.parametrize(

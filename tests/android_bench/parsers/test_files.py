@@ -1,13 +1,12 @@
 """Many small files in one reading, and what stands in them."""
 
 import pytest
-from device_samples import CPU_PRESSURE, LOADAVG, MEMINFO, PROC_STAT, SYSFS, TIME_IN_STATE
+from device_samples import CPU_PRESSURE, LOADAVG, MEMINFO, PROC_STAT, SYSFS
 from hypothesis import given
 from hypothesis import strategies as st
 
 from android_bench.errors import UnreadableOutputError
 from android_bench.parsers.files import parse_files
-from android_bench.parsers.frequency import frequency_shares, parse_time_in_state
 from android_bench.parsers.proc import (
     CoreTicks,
     LoadAverage,
@@ -21,7 +20,6 @@ from android_bench.parsers.proc import (
 from android_bench.parsers.zones import ZoneTemperature, zone_temperatures
 
 ZONES = "/sys/class/thermal/thermal_zone"
-TABLES = st.dictionaries(st.integers(1, 10**7), st.integers(0, 2**62), min_size=1, max_size=20)
 
 
 def test_each_file_has_its_lines() -> None:
@@ -51,38 +49,6 @@ def test_files_survive_the_trip(files: dict[str, str]) -> None:
     assert parse_files("".join(f"{path}:{text}\n" for path, text in files.items())) == {
         path: text.strip() for path, text in files.items()
     }
-
-
-def test_time_at_each_frequency() -> None:
-    assert parse_time_in_state(TIME_IN_STATE) == {300_000: 12, 576_000: 7, 2_348_000: 345}
-
-
-@pytest.mark.parametrize("output", ["", "300000\n", "300000 12 3\n", "0 1\n", "300000 -1\n", "1 1\n1 2\n", "a b\n"])
-def test_what_is_no_table_of_frequencies_is_refused(output: str) -> None:
-    with pytest.raises(UnreadableOutputError, match="time_in_state"):
-        parse_time_in_state(output)
-
-
-@given(TABLES)
-def test_tables_of_frequencies_survive_the_trip(table: dict[int, int]) -> None:
-    assert parse_time_in_state("\n".join(f"{khz} {ticks}" for khz, ticks in table.items())) == table
-
-
-def test_shares_of_the_time_between_two_tables() -> None:
-    assert frequency_shares({1: 10, 2: 10, 3: 5}, {1: 10, 2: 40, 3: 15}) == {1: 0, 2: 0.75, 3: 0.25}
-
-
-@pytest.mark.parametrize("after", [{1: 10, 2: 5}, {1: 9, 2: 99}, {1: 50}, {1: 50, 3: 50}])
-def test_shares_that_cannot_be_told_are_none(after: dict[int, int]) -> None:
-    assert frequency_shares({1: 10, 2: 5}, after) is None
-
-
-@given(TABLES, st.data())
-def test_shares_are_a_whole(before: dict[int, int], data: st.DataObject) -> None:
-    after = {khz: ticks + data.draw(st.integers(0, 10**6)) for khz, ticks in before.items()}
-    shares = frequency_shares(before, after)
-    assert (shares is None) == (before == after)
-    assert shares is None or sum(shares.values()) == pytest.approx(1)
 
 
 def test_ticks_of_each_core() -> None:

@@ -5,12 +5,10 @@ from device_samples import POWER_ANDROID_8, POWER_ANDROID_13
 
 from android_bench.errors import UnreadableOutputError
 from android_bench.parsers.power import (
-    PowerReply,
     PowerState,
     parse_device_idle,
     parse_low_power,
     parse_power,
-    parse_power_reply,
 )
 
 
@@ -64,26 +62,3 @@ def test_idle_state(state: str) -> None:
 def test_what_is_no_idle_state_is_refused(output: str) -> None:
     with pytest.raises(UnreadableOutputError, match="not an idle state"):
         parse_device_idle(output)
-
-
-def test_command_that_was_accepted_says_nothing() -> None:
-    assert parse_power_reply(b"\n") == PowerReply(accepted=True, reason=None)
-
-
-@pytest.mark.parametrize(
-    "output",
-    [
-        "Failed to set FIXED_PERFORMANCE mode\nThis is likely because Power HAL AIDL is not implemented\n",
-        "Unknown command: set-fixed-performance-mode-enabled\nPower manager (power) commands:\n",
-        "cmd: Can't find service: power\n",
-        "/system/bin/sh: cmd: not found\n",
-    ],
-)
-def test_command_that_was_refused_gives_a_reason(output: str) -> None:
-    reply = parse_power_reply(output)
-    assert (reply.accepted, reply.reason) == (False, output.split("\n")[0])
-
-
-def test_words_that_nobody_knows_are_neither() -> None:
-    with pytest.raises(UnreadableOutputError, match="no known reply: 'fine by me'"):
-        parse_power_reply("fine by me\n")

@@ -1,14 +1,12 @@
-"""Room and files."""
-
-import stat
+"""Room."""
 
 import pytest
-from device_samples import DF, DF_WRAPPED, FILE_STATUS
+from device_samples import DF, DF_WRAPPED
 from hypothesis import given
 from hypothesis import strategies as st
 
 from android_bench.errors import UnreadableOutputError
-from android_bench.parsers.storage import FileStatus, Room, parse_df, parse_file_status
+from android_bench.parsers.storage import Room, parse_df
 
 SIZES = st.integers(0, 2**50)
 
@@ -53,24 +51,3 @@ def test_rooms_survive_the_trip(total: int, used: int, free: int, wrapped: bool)
 def test_what_is_no_row_of_sizes_is_refused(output: str, message: str) -> None:
     with pytest.raises(UnreadableOutputError, match=message):
         parse_df(output)
-
-
-def test_status_of_a_file() -> None:
-    status = parse_file_status(FILE_STATUS)
-    assert status == FileStatus(0o100755, 1_234_567, 1_764_830_000)
-    assert (status.is_file, status.is_directory) == (True, False)
-    assert parse_file_status(f"{stat.S_IFDIR | 0o755:x} 4096 0").is_directory
-
-
-@given(st.integers(0, 2**32 - 1), st.integers(0, 2**63 - 1), st.integers(-(2**40), 2**40))
-def test_status_survives_the_trip(mode: int, size_bytes: int, modified_s: int) -> None:
-    status = FileStatus(mode, size_bytes, modified_s)
-    assert parse_file_status(f"{mode:x} {size_bytes} {modified_s}\n") == status
-
-
-@pytest.mark.parametrize(
-    "output", ["", "81ed 1", "81ed 1 2 3", "81ED 1 2", "81ed -1 2", "stat: '/x': No such file", "1\n2\n3"]
-)
-def test_what_is_no_status_is_refused(output: str) -> None:
-    with pytest.raises(UnreadableOutputError, match="no mode, size and time"):
-        parse_file_status(output)
