@@ -161,7 +161,7 @@ CPUINFO = cpuinfo("0xd46", "0xd46", "0xd46", "0xd4d", "0xd4d", "0xd47", "0xd47",
 """Snapdragon 8 Gen 2: Cortex-A510, A715, A710, X3."""
 
 SYSFS = """\
-/sys/devices/system/cpu/possible:0-7
+/sys/devices/system/cpu/present:0-7
 /sys/devices/system/cpu/online:0-6
 /sys/devices/system/cpu/cpu0/cpufreq/cpuinfo_max_freq:1800000
 /sys/devices/system/cpu/cpu0/cpufreq/scaling_max_freq:1800000

@@ -76,7 +76,7 @@ def open_phone(name: str, *, say: Callable[[str], None] = lambda _: None, channe
         raise DeviceError(f"{name} lacks {', '.join(greeting.missing_tools)}: Android 8 or newer is needed")
     transport = PhoneTransport(channel)
     identity = identify(transport)
-    info = phone_info(transport, identity)
+    info = phone_info(transport, identity, say=say)
     workspace = PhoneWorkspace(transport, info.abi, say)
     return Device(name, info, transport, workspace, PhoneGuard(transport, identity, say=say))
 
@@ -117,8 +117,11 @@ def supported_abi(name: str, identity: PhoneIdentity) -> Abi:
     raise DeviceError(f"{name} runs programs for {told}; runners exist for {' and '.join(ABIS)}")
 
 
-def phone_info(transport: PhoneTransport, identity: PhoneIdentity) -> DeviceInfo:
-    """What latency depends on. Raises DeviceError for a phone that no runner exists for."""
+def phone_info(
+    transport: PhoneTransport, identity: PhoneIdentity, *, say: Callable[[str], None] = lambda _: None
+) -> DeviceInfo:
+    """What latency depends on. say: told of cores that cannot be asked now, since they are offline. Raises DeviceError
+    for a phone that no runner exists for."""
     abi = supported_abi(transport.name, identity)
     files = " ".join(CPU_FILES)
     done = transport.run(
@@ -131,9 +134,14 @@ def phone_info(transport: PhoneTransport, identity: PhoneIdentity) -> DeviceInfo
     kernel, _, cpuinfo = head.decode(errors="replace").partition("\n")
     features = next((line for line in cpuinfo.splitlines() if line.startswith(("Features", "flags"))), "")
     parts = core_parts(cpuinfo)
-    cores = cpu_state(parse_files(listing)).cores
-    if not cores:
+    state = cpu_state(parse_files(listing))
+    if not state.cores:
         raise DeviceError(f"{transport.name} lets nobody read which cores it has (/sys/devices/system/cpu)")
+    if state.offline:
+        say(
+            f"{transport.name} has cores {', '.join(map(str, state.offline))} offline, maybe its fastest: they are not"
+            " used, and it counts as another device than with them; wake it, and call again"
+        )
     return DeviceInfo(
         model=full_model(identity),
         soc=full_soc(identity),
@@ -143,7 +151,7 @@ def phone_info(transport: PhoneTransport, identity: PhoneIdentity) -> DeviceInfo
         cpu_features=tuple(sorted(features.partition(":")[2].split())) or None,
         cores=tuple(
             Core(core.number, core.cpuinfo_max_freq_khz, parts.get(core.number))
-            for core in cores
+            for core in state.cores
             if core.online is not False
         ),
         build=identity.fingerprint,

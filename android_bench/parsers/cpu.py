@@ -12,7 +12,7 @@ from android_bench.parsers.text import Output, excerpt, integer, lines_of, name,
 
 CPU = "/sys/devices/system/cpu"
 CPU_FILES = (
-    f"{CPU}/possible",
+    f"{CPU}/present",
     f"{CPU}/online",
     f"{CPU}/cpu[0-9]*/cpufreq/cpuinfo_max_freq",
     f"{CPU}/cpu[0-9]*/cpufreq/scaling_max_freq",
@@ -42,11 +42,17 @@ class Core:
 
 @dataclass(frozen=True, slots=True)
 class CpuState:
-    """A device's cores now. possible, online: their numbers; None where the device does not tell."""
+    """A device's cores now. present, online: their numbers; None where the device does not tell."""
 
-    possible: tuple[int, ...] | None
+    present: tuple[int, ...] | None
     online: tuple[int, ...] | None
     cores: tuple[Core, ...]
+
+    @property
+    def offline(self) -> tuple[int, ...]:
+        """The cores that are there and switched off, as far as the device tells."""
+        known = self.present is not None and self.online is not None
+        return tuple(sorted(set(self.present or ()) - set(self.online or ()))) if known else ()
 
 
 def parse_cpu_list(text: str) -> tuple[int, ...]:
@@ -75,12 +81,12 @@ def core_mask(numbers: Iterable[int]) -> str:
 
 def cpu_state(files: Mapping[str, str]) -> CpuState:
     """The cores that `files` tell of. Raises UnreadableOutputError when a list of cores is none."""
-    possible = _list(files, "possible")
+    present = _list(files, "present")
     online = _list(files, "online")
     numbers = {int(match[1]) for path in files if (match := _PATH.match(path))} | set(online or ())
     if any(number >= MAX_CORES for number in numbers):
         raise unreadable(CPU, f"more than {MAX_CORES} cores")
-    return CpuState(possible, online, tuple(_core(number, files, online) for number in sorted(numbers)))
+    return CpuState(present, online, tuple(_core(number, files, online) for number in sorted(numbers)))
 
 
 def core_parts(cpuinfo: Output) -> dict[int, str]:

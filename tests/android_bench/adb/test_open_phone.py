@@ -74,10 +74,15 @@ def test_cores_of_one_clock_and_two_kinds_are_told_apart(
     assert device.default_cores(2) == (3, 4)
 
 
-def test_cores_that_are_offline_are_not_offered(start_phone: StartPhone, opened: Callable[[Lookalike], Device]) -> None:
-    phone = start_phone(cores=[Core(1_800_000)] * 2 + [Core(2_800_000)] * 2)
-    phone.path("/sys/devices/system/cpu/online").write_text("0-2\n")
-    assert [core.number for core in opened(phone).info.cores] == [0, 1, 2]
+def test_cores_that_are_offline_are_told_and_not_offered(start_phone: StartPhone, adb_key: AdbKey) -> None:
+    phone, told = start_phone(cores=[Core(1_800_000)] * 2 + [Core(2_800_000)] * 2), list[str]()
+    for online, expected in (("0-3\n", [0, 1, 2, 3]), ("0-1\n", [0, 1])):
+        assert told == []
+        phone.path("/sys/devices/system/cpu/online").write_text(online)
+        device = open_phone(f"tcp:{phone.host}:{phone.port}", say=told.append, channel=tcp_channel(phone, adb_key))
+        assert [core.number for core in device.info.cores] == expected
+    (line,) = told
+    assert "has cores 2, 3 offline" in line
 
 
 def test_a_phone_that_hides_its_clocks_is_a_phone(

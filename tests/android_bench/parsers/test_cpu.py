@@ -21,7 +21,7 @@ from android_bench.parsers.files import parse_files
 
 def test_cores_are_read() -> None:
     state = cpu_state(parse_files(SYSFS))
-    assert (state.possible, state.online) == (tuple(range(8)), tuple(range(7)))
+    assert (state.present, state.online, state.offline) == (tuple(range(8)), tuple(range(7)), (7,))
     assert state.cores[0] == Core(0, True, "schedutil", 1_800_000, 1_800_000, 576_000)
     assert state.cores[4] == Core(4, True, None, 2_348_000, 1_747_000, None)
     assert [core.online for core in state.cores] == [True] * 7 + [False]
