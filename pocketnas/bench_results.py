@@ -87,15 +87,14 @@ def print_results(name: str, results: Sequence[Mapping[str, object]]) -> None:
     assert isinstance(device, dict)
     cores = results[0]["cores"]
     print_table(
-        ["file", "runtime", *(name.replace("_", " ") for name in _COLUMNS), "peak MB", "processes", "samples"],
+        ["file", "runtime", *(name.replace("_", " ") for name in _COLUMNS), "peak MB", "samples in processes"],
         [
             [
                 Path(str(r["file"])).name,
                 str(r["runtime"]),
                 *("" if r[column] is None else f"{r[column]:.4f}" for column in _COLUMNS),
                 "" if r["peak_memory_mb"] is None else f"{r['peak_memory_mb']:.1f}",
-                str(r["processes"]),
-                str(r["samples"]),
+                f"{r['samples']} in {r['processes']}",
             ]
             for r in results
         ],
