@@ -62,8 +62,15 @@ def answers(op: OpSpec, file: OperatorFile) -> list[NDArray[np.generic]]:
     return [(each.permute(0, 2, 3, 1) if last else each).contiguous().numpy().ravel() for each in outputs]
 
 
-@pytest.mark.parametrize("runtime", ["tflite", "executorch"])
-@pytest.mark.parametrize("precision", ["fp32", "int8"])
+@pytest.mark.parametrize(
+    ("runtime", "precision"),
+    [
+        ("tflite", "fp32"),
+        ("tflite", "int8"),
+        ("executorch", "fp32"),
+        pytest.param("executorch", "int8", marks=pytest.mark.slow),
+    ],
+)
 def test_every_copy_answers_its_own_reference(runtime: Runtime, precision: Precision, tmp_path: Path) -> None:
     alone = export_operators(OPS, runtime, tmp_path, precision=precision)
     files = export_operators(OPS, runtime, tmp_path, precision=precision, copies=3)
