@@ -14,7 +14,9 @@ from lookalike.lookalike import Lookalike
 from android_bench.store import SampleStore
 from latency.table import LatencyTable
 
+# A lookalike has this machine's clocks, and other tests beside it.
 WHERE = """device = "pixel"
+tolerate = ["drift"]
 
 [devices]
 pixel = "tcp:{host}:{port}"
