@@ -129,8 +129,9 @@ def measure_table(
 
 
 def reused(samples: Path, taken_at: str | None) -> str:
-    """What to say where nothing had to be measured."""
-    return f"all measurements come from {samples}, taken on {str(taken_at)[:10]}; to measure again, delete that file"
+    """What to say where nothing had to be measured. taken_at: of the store, an ISO time."""
+    assert taken_at is not None, "what need not be measured was measured before"
+    return f"all measurements come from {samples}, taken on {taken_at[:10]}; to measure again, delete that file"
 
 
 def overlooked_reasons(taken: Sequence[Reading], tolerated: Collection[str]) -> dict[str, set[str]]:

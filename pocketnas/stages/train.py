@@ -32,14 +32,15 @@ def run(context: RunContext) -> str:
     waiting = _waiting(context)
     threads = context.config.host_threads
     room = threads is not None and threads * len(waiting) <= len(os.sched_getaffinity(0))
-    spread = context.config.ranks > 1 or place_from_environment() is not None
+    torchrun = place_from_environment() is not None
+    spread = torchrun or context.config.ranks > 1
     with progress_bar("train") as progress:
         for role in ROLES:
             if role not in waiting:
                 check_trained(context, trainee(context, role), progress)
         if room and len(waiting) > 1 and not spread:
             _side_by_side(context.directory.path, waiting, progress)
-        elif waiting or spread:
+        elif waiting or torchrun:
             # With nothing left to train, too: the processes that torchrun has started wait to meet this one.
             with ranks_of(context, __name__) as ranks:
                 _one_after_another(context, waiting, progress, ranks)
