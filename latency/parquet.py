@@ -60,6 +60,7 @@ def _texts(file: "pq.ParquetFile", where: str) -> list[str]:
     unpacked = sum(group.total_byte_size for group in groups)
     if unpacked > MAX_TABLE_BYTES:
         raise InputError(f"{where} has {unpacked} bytes when unpacked; at most {MAX_TABLE_BYTES} are read")
+    _look_at_columns(file)
     for number, column in enumerate(columns):
         values = sum(group.column(number).num_values for group in groups)
         if values > MAX_REASONS * max(1, about.num_rows):
@@ -67,6 +68,14 @@ def _texts(file: "pq.ParquetFile", where: str) -> list[str]:
         if column.physical_type not in _PLAIN or column.max_repetition_level > 1:
             raise InputError(f"{where} has a column {column.path} of a kind that no table has")
     return [column.path for column in columns if column.physical_type == "BYTE_ARRAY"]
+
+
+def _look_at_columns(file: "pq.ParquetFile") -> None:
+    """Have every column's metadata read where damage is an exception: `RowGroupMetaData.column` of pyarrow 26 ends the
+    process. No row is read."""
+    for group in range(file.metadata.num_row_groups):
+        for _ in file.reader.iter_batches(0, [group], use_threads=False):
+            pass
 
 
 def _rows(file: "pq.ParquetFile", where: str) -> Iterator[dict[str, object]]:
