@@ -14,6 +14,7 @@ from deploy.subject import Subject, deployed_module
 from deploy.tflite_metadata import with_metadata
 from deploy.tflite_onnx import convert_by_onnx2tf
 from deploy.tflite_quantise import in_precision
+from deploy.tflite_schema import read_operators
 from deploy.tflite_surface import with_surface
 from pocketnas_base.artifact import Precision
 from pocketnas_base.errors import ExportError, MissingDependencyError
@@ -40,7 +41,8 @@ def float32_model(subject: Subject, converter: Converter, log: Path) -> bytes:
     """The converter's float32 .tflite: float32 in (pixels from 0 to 255 where files take pixels) and out, NHWC.
 
     onnx2tf first works without its own comparisons, which are most of its time; where what it made does not compute
-    what torch computes on a few images, or it failed, it works again with them.
+    what torch computes on a few images, or it failed, it works again with them. They would not help a model that needs
+    operators which no stock interpreter has: it is returned as it is, and whoever reads it refuses it by their names.
     Raises ExportError; what the converter printed is then kept in `log`.
     """
     module = deployed_module(subject, from_pixels=subject.uint8_input)
@@ -49,7 +51,7 @@ def float32_model(subject: Subject, converter: Converter, log: Path) -> bytes:
         return convert_by_litert_torch(module, subject.example().float(), log)
     try:
         model = convert_by_onnx2tf(module, images, log, strict=False)
-        if _computes_the_same(module, model, images):
+        if _needs_more_than_builtins(model) or _computes_the_same(module, model, images):
             return model
     except ExportError:
         log.unlink(missing_ok=True)
@@ -72,6 +74,10 @@ def finished_model(subject: Subject, float32: bytes, precision: Precision) -> by
         labels=subject.class_names,
         licence=subject.weights_licence,
     )
+
+
+def _needs_more_than_builtins(model: bytes) -> bool:
+    return any(operator.name == "CUSTOM" for operator in read_operators(model))
 
 
 def _float_input(subject: Subject, images: "Tensor") -> "Tensor":
