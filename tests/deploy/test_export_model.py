@@ -85,7 +85,9 @@ def exported(
 
 @pytest.fixture
 def converted_before(
-    exported: tuple[Path, list[ExportedFile]], conversions: list[bytes], monkeypatch: pytest.MonkeyPatch
+    exported: tuple[Path, list[ExportedFile]],  # noqa: ARG001
+    conversions: list[bytes],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Exports of the subject take the conversion that was made of it; the rest of an export is as it is."""
     (model,) = conversions
