@@ -4,12 +4,13 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from PIL import Image
 from sample_tables import measured_table, table_info
+from small_disks import enlarge, small_disk
 
 from latency.opspec import EMPTY
 from latency.table import LatencyTable, TableRow
@@ -177,24 +178,15 @@ def test_a_run_is_neither_overwritten_nor_resumed_with_another_config(
     assert (run / "config.toml").read_text() == DEMO
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], check=False).returncode:
-        pytest.skip("a small file system to fill needs the right to mount one")
-    yield disk
-    subprocess.run(["umount", "--lazy", disk], check=True)
-
-
-def test_a_full_disk_is_said_in_one_line_and_the_work_goes_on_afterwards(small_disk: Path) -> None:
-    filler = small_disk / "filler"
-    filler.write_bytes(b"\0" * 900_000)
-    words = ("table", "build", "--space", "demo", "--out", small_disk / "t.parquet", "--processes", "3", "-d", "local")
-    line = refused(*words, status=1)
-    assert "disk is full; make room and run again" in line
-    filler.unlink()
-    subprocess.run(["mount", "-o", "remount,size=16m", small_disk], check=True)
-    done = pocketnas(*words)
-    assert done.returncode == 0, done.stderr
-    assert len(LatencyTable.load(small_disk / "t.parquet").rows) == 41
+def test_a_full_disk_is_said_in_one_line_and_the_work_goes_on_afterwards(tmp_path: Path) -> None:
+    with small_disk(tmp_path / "disk", "1m") as disk:
+        filler = disk / "filler"
+        filler.write_bytes(b"\0" * 900_000)
+        words = ("table", "build", "--space", "demo", "--out", disk / "t.parquet", "--processes", "3", "-d", "local")
+        line = refused(*words, status=1)
+        assert "disk is full; make room and run again" in line
+        filler.unlink()
+        enlarge(disk, "16m")
+        done = pocketnas(*words)
+        assert done.returncode == 0, done.stderr
+        assert len(LatencyTable.load(disk / "t.parquet").rows) == 41

@@ -15,6 +15,7 @@ import psutil
 import pytest
 from real_images import put_fashion_mnist
 from sample_tables import table_info
+from small_disks import enlarge, small_disk
 
 from latency.opspec import EMPTY
 from latency.table import LatencyTable, TableRow
@@ -126,21 +127,9 @@ def searched(finished: Path, images: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    try:
-        mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=150k", "tmpfs", disk], check=False)
-    except FileNotFoundError:
-        pytest.skip("a small file system to fill needs the program mount")
-    if mounted.returncode:
-        pytest.skip("a small file system to fill needs the right to mount one")
-    yield disk
-    subprocess.run(["umount", "--lazy", disk], check=True)
-
-
-def enlarge(disk: Path) -> None:
-    subprocess.run(["mount", "-o", "remount,size=64m", disk], check=True)
+def full_soon(tmp_path: Path) -> Iterator[Path]:
+    with small_disk(tmp_path / "disk", "150k") as disk:
+        yield disk
 
 
 def assert_same(run: Path, finished: Path, names: tuple[str, ...]) -> None:
@@ -215,14 +204,14 @@ def test_a_training_whose_worker_dies_says_which_and_goes_on(finished: Path, sea
 
 @pytest.mark.slow
 def test_a_search_on_a_full_disk_says_so_and_goes_on_when_there_is_room(
-    finished: Path, images: Path, small_disk: Path
+    finished: Path, images: Path, full_soon: Path
 ) -> None:
-    run = put_run(small_disk / "small", images)
+    run = put_run(full_soon / "small", images)
     status, err = finish("search", run)
     assert status == 1
     assert_last_line(err, "no space left on the disk")
     assert not list(run.rglob("*.part*"))
-    enlarge(small_disk)
+    enlarge(full_soon, "64m")
     status, err = finish("search", run)
     assert status == 0, err
     assert_same(run, finished, SEARCHED)
@@ -230,14 +219,14 @@ def test_a_search_on_a_full_disk_says_so_and_goes_on_when_there_is_room(
 
 @pytest.mark.slow
 def test_a_training_on_a_full_disk_says_so_and_goes_on_when_there_is_room(
-    finished: Path, searched: Path, small_disk: Path
+    finished: Path, searched: Path, full_soon: Path
 ) -> None:
-    run = small_disk / "small"
+    run = full_soon / "small"
     shutil.copytree(searched, run)
     status, err = finish("train", run)
     assert status == 1
     assert_last_line(err, "no space left on the disk")
-    enlarge(small_disk)
+    enlarge(full_soon, "64m")
     status, err = finish("train", run)
     assert status == 0, err
     assert_same(run, finished, TRAINED)
