@@ -40,7 +40,7 @@ def rebench_rows(context: RunContext) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = pq.read_table(path).to_pylist()
     except FileNotFoundError:
         raise InputError(f"{path} does not exist; measure first: pocketnas rebench {context.directory.path}") from None
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise InputError(f"{path} cannot be read: {str(error).splitlines()[0]}") from None
     return rows
 

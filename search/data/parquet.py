@@ -140,8 +140,10 @@ def _open(file: Path) -> Any:
     import pyarrow.parquet as pq
 
     try:
-        return pq.ParquetFile(file, memory_map=True)
-    except (pa.ArrowException, OSError) as error:
+        reader = pq.ParquetFile(file, memory_map=True)
+        _ = reader.schema_arrow.names  # a ValueError where one is not UTF-8
+        return reader
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise DataError(f"{file} is not a whole Parquet file: {_one_line(error)}") from None
 
 
@@ -216,7 +218,7 @@ def _rows(file: Path, reader: Any, columns: tuple[str, ...]) -> Iterator[tuple[A
             for each in zip(*values, strict=True):
                 yield each
                 row += 1
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise DataError(f"{file} is damaged near row {row}: {_one_line(error)}") from None
 
 

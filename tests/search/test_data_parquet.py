@@ -166,6 +166,14 @@ def test_a_file_damaged_in_the_middle_is_named(tmp_path: Path):
         read_parquet(path, resolution=8, channels=1)
 
 
+def test_a_column_s_name_that_is_no_text_is_one_line(tmp_path: Path):
+    path = write(tmp_path / "all.parquet", [0, 1] * 50)
+    path.write_bytes(path.read_bytes().replace(b"label", b"l\xffbel"))
+    with pytest.raises(DataError, match=r"all\.parquet is not a whole Parquet file: 'utf-8' codec") as caught:
+        read_parquet(path, resolution=8, channels=1)
+    assert "\n" not in str(caught.value)
+
+
 def test_cifar10_is_read_as_published():
     if not CIFAR10.is_dir():
         pytest.skip("../shared/data/cifar10 is not there")
