@@ -2,12 +2,15 @@
 
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from small_runs import write_run
 
 from pocketnas.commands.run import find_run
 from pocketnas.run_directory import RunDirectory
 from pocketnas.stages.context import RunContext
+from pocketnas.stages.report import rebench_rows
 from pocketnas_base.errors import InputError
 from search.space import load_space
 
@@ -41,3 +44,18 @@ def test_a_space_of_the_products_own_is_only_named(tmp_path: Path) -> None:
     begun = find_run(config, tmp_path / "runs")
     assert not begun.space.exists()
     assert RunContext(begun).space.name == "demo"
+
+
+def test_measurements_that_are_damaged_are_one_line(tmp_path: Path) -> None:
+    run = find_run(write_run(tmp_path), tmp_path / "runs")
+    context = RunContext(run)
+    with pytest.raises(InputError, match=r"rebench.parquet does not exist; measure first: pocketnas rebench "):
+        rebench_rows(context)
+    pq.write_table(pa.table({"runtime": ["tflite"]}), run.rebench)
+    assert rebench_rows(context) == [{"runtime": "tflite"}]
+    whole = run.rebench.read_bytes()
+    for damaged in (whole[:-9], whole.replace(b"runtime", b"r\xffntime")):
+        run.rebench.write_bytes(damaged)
+        with pytest.raises(InputError, match=r"rebench.parquet cannot be read: ") as caught:
+            rebench_rows(context)
+        assert "\n" not in str(caught.value)
