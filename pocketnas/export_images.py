@@ -143,8 +143,10 @@ def _array(path: Path, shape: tuple[int, int, int], what: str) -> "torch.Tensor"
         array = np.load(path, mmap_mode="c", allow_pickle=False)
     except OSError as error:
         raise DataError(f"{what} {path} cannot be read: {error.strerror or error}") from None
-    except (ValueError, EOFError) as error:
+    except Exception as error:  # of a damaged header its parser raises whatever Python's own does
         raise DataError(f"{what} {path} is no .npy file of numbers: {' '.join(str(error).split()):.160}") from None
+    if not isinstance(array, np.ndarray):
+        raise DataError(f"{what} {path} is an archive of arrays (.npz); save the images alone, by numpy.save")
     if array.ndim != 4 or array.shape[1:] != shape or len(array) == 0:
         raise DataError(f"{what} {path} holds {list(array.shape)}; the network takes [N, {', '.join(map(str, shape))}]")
     if array.dtype not in (np.uint8, np.float32):

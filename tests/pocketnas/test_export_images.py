@@ -86,6 +86,28 @@ def test_a_cut_off_array_and_an_empty_folder_are_one_line(tmp_path: Path) -> Non
         named_images(str(tmp_path / "none"), (3, 24, 48), what="images", part="test")
 
 
+def test_an_array_whose_header_is_damaged_is_one_line(tmp_path: Path) -> None:
+    """numpy reads it with Python's own parser, which has many words for what it does not understand."""
+    path = tmp_path / "a.npy"
+    np.save(path, np.zeros((2, *SHAPE), np.uint8))
+    whole, refused = path.read_bytes(), 0
+    for place in range(128):
+        for flip in (1, 8, 64, 255):
+            content = bytearray(whole)
+            content[place] ^= flip
+            path.write_bytes(content)
+            try:
+                named_images(str(path), SHAPE, what="images", part="test")
+            except DataError as error:
+                refused += 1
+                assert "\n" not in str(error)
+    assert refused > 200
+    np.savez(tmp_path / "archive", images=np.zeros((2, *SHAPE), np.uint8))
+    (tmp_path / "archive.npz").rename(path)
+    with pytest.raises(DataError, match=r"is an archive of arrays \(.npz\); save the images alone"):
+        named_images(str(path), SHAPE, what="images", part="test")
+
+
 def test_labels_go_by_name_where_classes_have_names() -> None:
     named = NamedImages(torch.zeros(3, *SHAPE), torch.tensor([0, 1, 1]), ("dog", "cat"))
     assert labels_as(named, ("ant", "cat", "dog"), 3, "images").tolist() == [2, 1, 1]
