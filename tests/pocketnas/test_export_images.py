@@ -90,7 +90,7 @@ def test_an_array_whose_header_is_damaged_is_one_line(tmp_path: Path) -> None:
     """numpy reads it with Python's own parser, which has many words for what it does not understand."""
     path = tmp_path / "a.npy"
     np.save(path, np.zeros((2, *SHAPE), np.uint8))
-    whole, refused = path.read_bytes(), 0
+    whole, refusals = path.read_bytes(), []
     for place in range(128):
         for flip in (1, 8, 64, 255):
             content = bytearray(whole)
@@ -99,9 +99,9 @@ def test_an_array_whose_header_is_damaged_is_one_line(tmp_path: Path) -> None:
             try:
                 named_images(str(path), SHAPE, what="images", part="test")
             except DataError as error:
-                refused += 1
-                assert "\n" not in str(error)
-    assert refused > 200
+                refusals.append(str(error))
+    assert len(refusals) > 200
+    assert not [message for message in refusals if "\n" in message]
     np.savez(tmp_path / "archive", images=np.zeros((2, *SHAPE), np.uint8))
     (tmp_path / "archive.npz").rename(path)
     with pytest.raises(DataError, match=r"is an archive of arrays \(.npz\); save the images alone"):
