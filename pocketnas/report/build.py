@@ -14,7 +14,7 @@ from pocketnas.report.headline import headline
 from pocketnas.report.tables import accuracy_table, environment_tables, fixed_costs, network_table, rebench_table
 from pocketnas.report.templates import template
 from pocketnas.report.text import count, duration, table_text
-from pocketnas_base.files import write_text
+from pocketnas_base.files import write_bytes
 
 TEMPLATE = "report.html.jinja"
 
@@ -26,7 +26,7 @@ def write_report(run_dir: Path) -> Path:
     """
     page = render(collect(run_dir))
     path = run_dir / "report.html"
-    write_text(path, page)
+    write_bytes(path, page.encode(errors="replace"))  # JSON may hold halves of characters, which UTF-8 does not
     return path
 
 

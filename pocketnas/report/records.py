@@ -14,6 +14,8 @@ Text = Annotated[str, Field(max_length=MAX_TEXT)]
 Milliseconds = Annotated[float, Field(ge=0, le=1e9)]
 Percent = Annotated[float, Field(ge=0, le=100)]
 Count = Annotated[int, Field(ge=0, le=2**62)]
+# What float32 can hold, in which losses are computed, also those of a training that diverges.
+Figure = Annotated[float, Field(ge=-1e39, le=1e39)]
 
 
 class _Record(BaseModel):
@@ -25,16 +27,16 @@ class CurvePoint(_Record):
     """One step of a search or a training. accuracy, arch_accuracy, entropy: shares from 0 to 1, of one batch."""
 
     step: Count
-    loss: float | None = None
-    accuracy: float | None = None
-    learning_rate: float | None = None
-    expected_ms: float | None = None
-    entropy: float | None = None
-    latency_weight: float | None = None
-    arch_loss: float | None = None
-    arch_accuracy: float | None = None
-    reward: float | None = None
-    reward_baseline: float | None = None
+    loss: Figure | None = None
+    accuracy: Figure | None = None
+    learning_rate: Figure | None = None
+    expected_ms: Figure | None = None
+    entropy: Figure | None = None
+    latency_weight: Figure | None = None
+    arch_loss: Figure | None = None
+    arch_accuracy: Figure | None = None
+    reward: Figure | None = None
+    reward_baseline: Figure | None = None
 
 
 Curve = Annotated[tuple[CurvePoint, ...], Field(max_length=MAX_POINTS)]
@@ -62,7 +64,7 @@ class SearchRecord(_Record):
     warmup_steps: Count
     steps: Count
     edges: tuple[EdgeRecord, ...] = Field(min_length=1, max_length=4096)
-    probabilities: tuple[tuple[float, ...], ...]
+    probabilities: tuple[tuple[Figure, ...], ...]
     chosen: tuple[Count, ...]
     curve: Curve
 

@@ -600,6 +600,7 @@ def test_damaged_file_is_one_line(run_dir: Path, name: str, stage: str, content:
         ("search/result.json", lambda v: v["chosen"].__setitem__(0, 6), "do not fit its candidates"),
         ("search/result.json", lambda v: v["curve"][4].update(loss=float("inf")), "curve.4.loss"),
         ("training.json", lambda v: v["networks"][0].update(top1=908.7), "networks.0.top1"),
+        ("training.json", lambda v: v["networks"][0]["curve"][1].update(accuracy=1e308), "networks.0.curve.1.accuracy"),
         ("deploy/manifest.json", lambda v: v["files"][0].update(runtime="abacus"), "files.0.runtime"),
     ],
 )
@@ -614,6 +615,12 @@ def test_fault_inside_a_file_is_named(
         write_report(run_dir)
     assert "\n" not in str(caught.value)
     assert name in str(caught.value)
+
+
+def test_half_a_character_is_shown_as_a_question_mark(run_dir: Path) -> None:
+    """JSON can hold one, where whoever wrote a file cut a text in two; a page cannot."""
+    edit(run_dir / "environment.json", lambda v: v.update(half="a\ud800b"))
+    assert "a?b" in write_report(run_dir).read_text()
 
 
 def test_architecture_of_another_search_is_refused(run_dir: Path) -> None:
