@@ -8,9 +8,11 @@ fail() { echo "setup: $*" >&2; exit 1; }
 say() { echo "setup: $*" >&2; }
 
 command -v "$python" >/dev/null 2>&1 ||
-    fail "no $python: install Python 3.11 or newer (Debian: apt install python3 python3-venv), or name it: make PYTHON=..."
+    fail "no $python: install Python 3.11 to 3.13 (Debian: apt install python3 python3-venv), or name it: make PYTHON=..."
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
-    fail "$("$python" --version) is too old: install Python 3.11 or newer, or name it: make PYTHON=python3.11"
+    fail "$("$python" --version) is too old: install Python 3.11 to 3.13, or name it: make PYTHON=python3.11"
+"$python" -c 'import sys; sys.exit(sys.version_info >= (3, 14))' ||
+    fail "$("$python" --version) is newer than TensorFlow knows: install Python 3.11 to 3.13, or name it: make PYTHON=python3.13"
 "$python" -c 'import venv, ensurepip' 2>/dev/null ||
     fail "$python lacks the venv module: install it (Debian: apt install python3-venv)"
 

@@ -46,7 +46,15 @@ def test_no_python(checkout: Path) -> None:
 
 def test_python_too_old(checkout: Path) -> None:
     program(checkout, "python-old", 'case "$1" in --version) echo "Python 3.9.2" ;; *) exit 1 ;; esac')
-    assert "Python 3.9.2 is too old: install Python 3.11 or newer" in setup(checkout, PYTHON="python-old")
+    assert "Python 3.9.2 is too old: install Python 3.11 to 3.13" in setup(checkout, PYTHON="python-old")
+
+
+def test_python_too_new(checkout: Path) -> None:
+    """Each question is asked as it stands, of a Python that says it is another version."""
+    asked = f'"{sys.executable}" -c "import sys; sys.version_info = (3, 14, 0); $(echo "$2" | sed "s/import sys; //")"'
+    program(checkout, "python-new", f'case "$1" in --version) echo "Python 3.14.0" ;; *) {asked} ;; esac')
+    line = setup(checkout, PYTHON="python-new")
+    assert "Python 3.14.0 is newer than TensorFlow knows: install Python 3.11 to 3.13" in line
 
 
 def test_no_compiler(checkout: Path) -> None:
