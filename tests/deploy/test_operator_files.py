@@ -47,7 +47,7 @@ def test_every_operator_of_the_demo_space_computes_what_torch_computes(tmp_path:
     assert max(errors.values()) <= 1e-5, max(errors, key=lambda key: errors[key])
 
 
-@pytest.mark.parametrize("runtime", ["tflite", "executorch"])
+@pytest.mark.parametrize("runtime", ["tflite", pytest.param("executorch", marks=pytest.mark.slow)])
 def test_the_cache_serves_the_same_files_and_rebuilds_a_damaged_one(runtime: Runtime, tmp_path: Path) -> None:
     first = export_operators([CLASSIFIER], runtime, tmp_path)[CLASSIFIER]
     made_at = first.artifact.path.stat().st_mtime_ns
