@@ -2,6 +2,7 @@
 
 import json
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,26 @@ import pytest
 from real_images import need_fashion_mnist
 
 ROOT = Path(__file__).parents[2]
+
+
+class Refused:
+    """The last line that a benchmark says of what it was given; in this process, which has imported what it needs."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self._monkeypatch, self._capsys = monkeypatch, capsys
+        monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+
+    def __call__(self, script: str, *words: str | Path) -> str:
+        self._monkeypatch.setattr(sys, "argv", [script, *map(str, words)])
+        with pytest.raises(SystemExit) as caught:
+            runpy.run_path(str(ROOT / script), run_name="__main__")
+        assert caught.value.code == 2
+        return self._capsys.readouterr().err.splitlines()[-1]
+
+
+@pytest.fixture
+def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Refused:
+    return Refused(monkeypatch, capsys)
 
 
 def called(*words: str | Path) -> "subprocess.CompletedProcess[str]":
@@ -86,26 +107,22 @@ def test_compressed_images_are_decoded_once_and_all_figures_say_where_they_come_
     ],
 )
 def test_a_setting_that_a_search_does_not_know_or_heed_is_one_line(
-    tmp_path: Path, variation: str, message: str
+    tmp_path: Path, refused: Refused, variation: str, message: str
 ) -> None:
-    done = called("benchmarks/search_settings.py", "--out", tmp_path, "--vary", variation)
-    assert done.returncode == 2
-    assert done.stderr.splitlines()[-1].endswith(f"error: --vary {variation}: {message}")
+    line = refused("benchmarks/search_settings.py", "--out", tmp_path, "--vary", variation)
+    assert line.endswith(f"error: --vary {variation}: {message}")
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("option", ["--seeds", "--train-steps", "--jobs"])
-def test_nothing_to_do_is_one_line(tmp_path: Path, option: str) -> None:
-    done = called("benchmarks/search_settings.py", "--out", tmp_path, option, "0")
-    assert done.returncode == 2
-    assert done.stderr.splitlines()[-1].endswith(f"error: {option} must be at least 1, not 0")
+def test_nothing_to_do_is_one_line(tmp_path: Path, refused: Refused, option: str) -> None:
+    line = refused("benchmarks/search_settings.py", "--out", tmp_path, option, "0")
+    assert line.endswith(f"error: {option} must be at least 1, not 0")
 
 
-def test_one_training_of_each_network_says_nothing_of_noise(tmp_path: Path) -> None:
-    done = called("benchmarks/search_settings.py", "--out", tmp_path, "--trainings", "1")
-    assert done.returncode == 2
-    told = "error: --trainings must be at least 2, not 1: they are held against each other"
-    assert done.stderr.splitlines()[-1].endswith(told)
+def test_one_training_of_each_network_says_nothing_of_noise(tmp_path: Path, refused: Refused) -> None:
+    line = refused("benchmarks/search_settings.py", "--out", tmp_path, "--trainings", "1")
+    assert line.endswith("error: --trainings must be at least 2, not 1: they are held against each other")
 
 
 @pytest.mark.slow
