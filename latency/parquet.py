@@ -74,8 +74,7 @@ def _look_at_columns(file: "pq.ParquetFile") -> None:
     """Have every column's metadata read where damage is an exception: `RowGroupMetaData.column` of pyarrow 26 ends the
     process. No row is read."""
     for group in range(file.metadata.num_row_groups):
-        for _ in file.reader.iter_batches(0, [group], use_threads=False):
-            pass
+        next(file.reader.iter_batches(0, [group], use_threads=False), None)
 
 
 def _rows(file: "pq.ParquetFile", where: str) -> Iterator[dict[str, object]]:
