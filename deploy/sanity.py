@@ -5,7 +5,7 @@ from collections.abc import Collection
 from typing import Any, Protocol
 
 from deploy.manifest import TensorInfo
-from deploy.tflite_schema import FILE_IDENTIFIER, SCHEMA_VERSION
+from deploy.tflite_schema import FILE_IDENTIFIER, SCHEMA_VERSION, custom_operators
 
 # What a reader of flatbuffers raises when offsets lead elsewhere.
 _DAMAGE = (struct.error, ValueError, IndexError, TypeError, AttributeError, OverflowError, MemoryError, RecursionError)
@@ -55,11 +55,9 @@ def _tflite_problems(model: Any, file: Surface, schema: Any) -> list[str]:
     problems = []
     if model.version != SCHEMA_VERSION:
         problems.append(f"is of schema {model.version}, {SCHEMA_VERSION} is what interpreters read")
-    for code in model.operatorCodes:
-        if max(code.builtinCode, code.deprecatedBuiltinCode) == schema.BuiltinOperator.CUSTOM:
-            name = (code.customCode or b"").decode(errors="replace")
-            kind = "a select-TF operator" if name.startswith(_SELECT_TF) else "a custom operator"
-            problems.append(f"needs {kind}, {_shown(name)}, which the stock interpreter does not have")
+    for name in custom_operators(model):
+        kind = "a select-TF operator" if name.startswith(_SELECT_TF) else "a custom operator"
+        problems.append(f"needs {kind}, {_shown(name)}, which the stock interpreter does not have")
     graph = model.subgraphs[0]
     if len(graph.inputs) != 1 or len(graph.outputs) != 1:
         return [*problems, f"has {len(graph.inputs)} inputs and {len(graph.outputs)} outputs; one of each is needed"]

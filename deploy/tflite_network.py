@@ -14,7 +14,7 @@ from deploy.subject import Subject, deployed_module
 from deploy.tflite_metadata import with_metadata
 from deploy.tflite_onnx import convert_by_onnx2tf
 from deploy.tflite_quantise import in_precision
-from deploy.tflite_schema import read_operators
+from deploy.tflite_schema import custom_operators, unpack
 from deploy.tflite_surface import with_surface
 from pocketnas_base.artifact import Precision
 from pocketnas_base.errors import ExportError, MissingDependencyError
@@ -51,7 +51,7 @@ def float32_model(subject: Subject, converter: Converter, log: Path) -> bytes:
         return convert_by_litert_torch(module, subject.example().float(), log)
     try:
         model = convert_by_onnx2tf(module, images, log, strict=False)
-        if _needs_more_than_builtins(model) or _computes_the_same(module, model, images):
+        if custom_operators(unpack(model)) or _computes_the_same(module, model, images):
             return model
     except ExportError:
         log.unlink(missing_ok=True)
@@ -74,10 +74,6 @@ def finished_model(subject: Subject, float32: bytes, precision: Precision) -> by
         labels=subject.class_names,
         licence=subject.weights_licence,
     )
-
-
-def _needs_more_than_builtins(model: bytes) -> bool:
-    return any(operator.name == "CUSTOM" for operator in read_operators(model))
 
 
 def _float_input(subject: Subject, images: "Tensor") -> "Tensor":

@@ -186,6 +186,17 @@ def read_operators(content: bytes) -> list[TfliteOperator]:
     return found
 
 
+def custom_operators(model: Any) -> list[str]:
+    """The names, as the file has them, of a model's operators that are none of the format's own."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    return [
+        (code.customCode or b"").decode(errors="replace")
+        for code in model.operatorCodes
+        if max(code.builtinCode, code.deprecatedBuiltinCode) == schema.BuiltinOperator.CUSTOM
+    ]
+
+
 def unpack(content: bytes) -> Any:
     """The model as the schema's own objects, every buffer with its data. Raises ExportError when it is none."""
     from ai_edge_litert import schema_py_generated as schema

@@ -102,10 +102,10 @@ def test_paths_may_be_as_long_as_the_kernel_takes_them(
 
 def can_hide_proc() -> bool:
     """Not so without root's rights, which a container may lack, or on a root that is no mount point."""
+    if shutil.which("unshare") is None:
+        return False
     command = ["unshare", "-m", "mount", "-t", "tmpfs", "none", "/proc"]
-    return (
-        shutil.which("unshare") is not None and not subprocess.run(command, check=False, capture_output=True).returncode
-    )
+    return subprocess.run(command, check=False, capture_output=True).returncode == 0
 
 
 HIDES_PROC = pytest.mark.skipif(not can_hide_proc(), reason="hiding /proc needs unshare, mount and the right to mount")

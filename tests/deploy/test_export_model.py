@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -64,34 +64,32 @@ def in_training_mode(subject: Subject) -> Subject:
 
 
 @pytest.fixture(scope="module")
-def conversions() -> list[bytes]:
-    """What the converter made of the subject, filled by `exported`."""
-    return []
+def convert_once() -> Callable[..., bytes]:
+    """The converter, for exports of the subject alone: it is asked once, and gives what it made then."""
+    made: list[bytes] = []
+
+    def convert(*arguments: Any) -> bytes:
+        if not made:
+            made.append(float32_model(*arguments))
+        return made[0]
+
+    return convert
 
 
 @pytest.fixture(scope="module")
 def exported(
-    in_training_mode: Subject, conversions: list[bytes], tmp_path_factory: pytest.TempPathFactory
+    in_training_mode: Subject, convert_once: Callable[..., bytes], tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, list[ExportedFile]]:
-    def noted(*arguments: Any) -> bytes:
-        conversions.append(float32_model(*arguments))
-        return conversions[-1]
-
     folder = tmp_path_factory.mktemp("deploy")
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr("deploy.export_model.float32_model", noted)
+        patched.setattr("deploy.export_model.float32_model", convert_once)
         return folder, export_model(in_training_mode, folder, precisions=PRECISIONS)
 
 
 @pytest.fixture
-def converted_before(
-    exported: tuple[Path, list[ExportedFile]],  # noqa: ARG001
-    conversions: list[bytes],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """Exports of the subject take the conversion that was made of it; the rest of an export is as it is."""
-    (model,) = conversions
-    monkeypatch.setattr("deploy.export_model.float32_model", lambda *_: model)
+def converted_before(convert_once: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch) -> None:
+    """An export takes the conversion that was made of the subject; the rest of it is as it is."""
+    monkeypatch.setattr("deploy.export_model.float32_model", convert_once)
 
 
 @pytest.fixture(scope="module")

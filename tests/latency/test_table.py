@@ -232,7 +232,7 @@ def test_a_flipped_byte_gives_a_table_or_one_line(tmp_path: Path, whole: bytes, 
 
 
 def test_a_flipped_byte_of_the_footer_never_ends_the_process(tmp_path: Path, whole: bytes) -> None:
-    """pyarrow ends the process on some of these where one asks for a column's metadata: one in four hundred."""
+    """pyarrow ends the process on some of these where one asks for a column's metadata."""
     drawn, path = random.Random(1), tmp_path / "table.parquet"
     footer = int.from_bytes(whole[-8:-4], "little") + 8
     refused = 0

@@ -4,6 +4,7 @@ import contextlib
 import json
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from deploy.export import load_exported
 from deploy.fingerprint import architecture_sha256, weights_sha256
 from deploy.manifest import OutsideDelegate
 from deploy.samples import network_sample
+from deploy.tflite_onnx import convert_by_onnx2tf
 from pocketnas_base.errors import MissingDependencyError
 from search.architecture import assemble
 from search.data.load import load_data
@@ -79,9 +81,18 @@ def partly(folder: Path) -> Done:
     """An export of which one file passes, and whose runner cannot be built."""
     (folder / "partly" / "kotlin").mkdir(parents=True)
     (folder / "partly" / "kotlin" / "TfliteClassifier.kt").write_text("of an older export")
+    strict_ones: list[bool] = []
+
+    def noted(*arguments: Any, strict: bool) -> bytes:
+        strict_ones.append(strict)
+        return convert_by_onnx2tf(*arguments, strict=strict)
+
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr("pocketnas.outside_delegate.open_device", without_compiler)
-        return export(folder, *PIXELS, "--out", "partly", model=f"{CASES}:select_tf")
+        patched.setattr("deploy.tflite_network.convert_by_onnx2tf", noted)
+        done = export(folder, *PIXELS, "--out", "partly", model=f"{CASES}:select_tf")
+    assert strict_ones == [False], "a second conversion would need the same operator"
+    return done
 
 
 def without_compiler(_: str) -> object:
